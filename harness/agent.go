@@ -95,7 +95,7 @@ func (a *agent) ready() []load.Call {
 	return ready
 }
 
-// met tells whether all that a call waits for has ended.
+// met reports whether all that a call waits for has ended.
 func (a *agent) met(c load.Call) bool {
 	for _, id := range c.After {
 		if a.after[id] == nil {

@@ -311,7 +311,7 @@ func (d *Derivation) agent(n int, epoch string, own []int, digests map[string][]
 	return sent
 }
 
-// filling tells whether a request fills its agent's cache, before the load.
+// filling reports whether a request fills its agent's cache, before the load.
 func filling(l *load.Load, r *record.Record, c load.Call) bool {
 	return r.Warmup && c.ID == 0 && l.Cache != load.Cold
 }
@@ -342,14 +342,14 @@ func (d *Derivation) compare(a *agent, i int, q *request, digests map[string][]r
 	}
 }
 
-// isDecided tells whether the answer before a request and a pause decide when it was due.
+// isDecided reports whether the answer before a request and a pause decide when it was due.
 func (d *Derivation) isDecided(q *request, r *record.Record) bool {
 	together := d.x.load.Together > 0 && q.call.Aside == 0
 	return !together && (q.call.From >= 0 || len(q.call.After) > 0) &&
 		!filling(&d.x.load, r, q.call) && !d.afterFilling(q)
 }
 
-// afterFilling tells whether a request goes on from one that filled its agent's cache.
+// afterFilling reports whether a request goes on from one that filled its agent's cache.
 func (d *Derivation) afterFilling(q *request) bool {
 	return d.x.load.Cache != load.Cold && q.call.From == 0
 }

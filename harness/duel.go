@@ -112,7 +112,7 @@ func (d Duel) side(ctx context.Context, side, round int) (runs []record.Run, err
 	return runs, nil
 }
 
-// sameServer tells whether both sides are one server that runs: its cache knows the other side's
+// sameServer reports whether both sides are one server that runs: its cache knows the other side's
 // prompts.
 func (d Duel) sameServer() bool {
 	return d.Targets[0].URL != "" && d.Targets[0].URL == d.Targets[1].URL

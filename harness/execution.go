@@ -105,7 +105,7 @@ func (x *execution) execute(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// isLimited tells whether this machine has kept a request from being sent. Then no other is sent,
+// isLimited reports whether this machine has kept a request from being sent. Then no other is sent,
 // since what would come of it says nothing of the server. Those in flight are waited for.
 func (x *execution) isLimited() bool { return x.client.Limited() != x.limited }
 
@@ -136,7 +136,7 @@ func (x *execution) nextAgent() *agent {
 	return a
 }
 
-// count counts a request and tells whether the load still has one.
+// count counts a request and reports whether the load still has one.
 func (x *execution) count() bool {
 	n := x.sent.Add(1)
 	return x.load.Requests == 0 || n <= int64(x.share.Requests(&x.load))
@@ -186,7 +186,7 @@ func (x *execution) know(i int) {
 	}
 }
 
-// admit tells whether a request of an agent that is due then is to be sent: the load may have
+// admit reports whether a request of an agent that is due then is to be sent: the load may have
 // ended.
 func (x *execution) admit(a *agent, due time.Duration) bool {
 	if x.load.Duration > 0 && due-x.start >= x.load.Duration || x.isLimited() {
@@ -199,7 +199,7 @@ func (x *execution) admit(a *agent, due time.Duration) bool {
 	return x.count()
 }
 
-// sleep waits until a time of the client's clock and tells whether the context lasted as long.
+// sleep waits until a time of the client's clock and reports whether the context lasted as long.
 func (x *execution) sleep(ctx context.Context, until time.Duration) bool {
 	wait := time.NewTimer(until - x.client.Since())
 	defer wait.Stop()

@@ -34,8 +34,8 @@ func (e *NotRestoredError) Error() string {
 		"conversations: it does not keep them on disk, or the reset took them away as well"
 }
 
-// isFirst tells whether a record shows what of an agent's cache was there when the load began: its
-// first request of the load. asides are other agents'.
+// isFirst reports whether a record shows what of an agent's cache was there when the load began:
+// its first request of the load. asides are other agents'.
 func isFirst(r *record.Record, turn int) bool {
 	return r.Outcome == record.OK && r.Turn == turn && !strings.Contains(r.Agent, ":")
 }
@@ -66,7 +66,7 @@ func (s *server) wasCold(l *load.Load, records []record.Record) error {
 	return known
 }
 
-// hadCached tells whether a request found more in the cache than the template that all prompts
+// hadCached reports whether a request found more in the cache than the template that all prompts
 // share.
 func (s *server) hadCached(r *record.Record) bool {
 	own := float64(r.PromptTokens) - s.size.constant // what is not the template's

@@ -46,7 +46,7 @@ func (m *measurement) search(ctx context.Context) (load.Level, error) {
 	return levelOf(s, low), err
 }
 
-// probe makes the runs of one level and tells whether, taken together, they hold every limit.
+// probe makes the runs of one level and reports whether, taken together, they hold every limit.
 func (m *measurement) probe(ctx context.Context, v float64) (bool, error) {
 	begin := len(m.runs)
 	for i := range m.plan.Runs {

@@ -98,5 +98,5 @@ func (s *server) place(ctx context.Context, l load.Load) (load.Load, error) {
 	return l.On(pool)
 }
 
-// takesExact tells whether the server gives answers of exact lengths, as far as it was asked.
+// takesExact reports whether the server gives answers of exact lengths, as far as it was asked.
 func (s *server) takesExact() bool { return s.exact != nil && *s.exact }

@@ -67,8 +67,8 @@ func checkAgentName(param, name string) error {
 	return e
 }
 
-// isName says whether a client's name for a request or an agent can stand in a log line or a file
-// name: 1 to 128 of A-Z a-z 0-9 and - _ . : of which the first is a letter, a digit or _.
+// isName reports whether a client's name for a request or an agent can stand in a log line or a
+// file name: 1 to 128 of A-Z a-z 0-9 and - _ . : of which the first is a letter, a digit or _.
 func isName(s string) bool {
 	if s == "" || len(s) > 128 {
 		return false

@@ -8,7 +8,7 @@ import (
 	"loadstone/server/internal/generate"
 )
 
-// isAnthropic says whether a path is one of Anthropic's API.
+// isAnthropic reports whether a path is one of Anthropic's API.
 func isAnthropic(path string) bool {
 	return path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/")
 }

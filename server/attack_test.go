@@ -118,7 +118,7 @@ func (x *siege) ada() string {
 		a.CreatedAt)
 }
 
-// unharmed says whether alice still has what she had.
+// unharmed reports whether alice still has what she had.
 func (x *siege) unharmed() {
 	x.Helper()
 	if got := x.ada(); got != x.before {

@@ -96,7 +96,7 @@ func apiKey(h http.Header) (string, error) {
 	return key, nil
 }
 
-// isOperators says whether a path is for the operator's key.
+// isOperators reports whether a path is for the operator's key.
 func isOperators(path string) bool {
 	return path == "/metrics" || strings.HasPrefix(path, "/admin/")
 }
@@ -117,13 +117,13 @@ func (s *Server) unlocked(r *http.Request) error {
 	}
 }
 
-// isPrivate says whether a path leads to what agents remember or to the server's state.
+// isPrivate reports whether a path leads to what agents remember or to the server's state.
 func isPrivate(path string) bool {
 	return strings.HasPrefix(path, "/v1/agents") || strings.HasPrefix(path, "/admin/") ||
 		strings.HasPrefix(path, "/v1/responses/")
 }
 
-// isNamed says whether a request's Host is an address, localhost, or the host of a configured
+// isNamed reports whether a request's Host is an address, localhost, or the host of a configured
 // origin.
 func (s *Server) isNamed(host string) bool {
 	u, err := url.Parse("http://" + host)
@@ -145,6 +145,6 @@ func bearer(value string) (string, bool) {
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// isOpen says whether a path needs no key. A path that is not clean is not a health check, even if
-// it begins like one.
+// isOpen reports whether a path needs no key. A path that is not clean is not a health check, even
+// if it begins like one.
 func isOpen(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }

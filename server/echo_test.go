@@ -224,7 +224,7 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	return id
 }
 
-// returned says whether the message before an answer has what a tool returned.
+// returned reports whether the message before an answer has what a tool returned.
 func (m *echoModel) returned(at func(p int32) int32, answer int32) bool {
 	var message []byte
 	for p := answer - 1; p >= 0 && at(p) != begin; p-- {

@@ -224,7 +224,7 @@ func wellFormed(raw []byte) string {
 	return b.String()
 }
 
-// isBeginning says whether a character begins with these bytes and goes on behind them.
+// isBeginning reports whether a character begins with these bytes and goes on behind them.
 func isBeginning(b []byte) bool {
 	for _, more := range [][]byte{{0x80}, {0xbf}, {0x80, 0x80}, {0xbf, 0x80}, {0x80, 0x80, 0x80}, {0xbf, 0x80, 0x80}, {0x90, 0x80, 0x80}, {0x90, 0x80}} {
 		if c := append(slices.Clone(b), more...); utf8.RuneCount(c) == 1 && utf8.Valid(c) {

@@ -26,7 +26,7 @@ type health struct {
 // longest known, 256 tokens of a prompt on a model of 12 billion weights and two cores, takes 20 s.
 const maxStep = time.Minute
 
-// isHealth says whether a path is that of a health check.
+// isHealth reports whether a path is that of a health check.
 func isHealth(path string) bool {
 	return path == "/health" || strings.HasPrefix(path, "/health/")
 }
@@ -50,7 +50,7 @@ func (s *Server) live(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, health{Status: "alive"})
 }
 
-// startup says whether the model is loaded. Until then the other two health checks mean nothing.
+// startup reports whether the model is loaded. Until then the other two health checks mean nothing.
 func (s *Server) startup(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
 		w.Header().Set("Retry-After", retryAfter(loadingRetry))
@@ -60,7 +60,8 @@ func (s *Server) startup(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, health{Status: "started"})
 }
 
-// ready says whether the server takes new work. A load balancer should send none to it otherwise.
+// ready reports whether the server takes new work. A load balancer should send none to it
+// otherwise.
 func (s *Server) ready(w *response, r *http.Request) error {
 	h := s.readiness()
 	if h.Reason == "loading" {

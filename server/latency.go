@@ -46,7 +46,7 @@ func (s *Server) latency(next http.Handler) http.Handler {
 	})
 }
 
-// isProbe says whether a path is one that machines and the status page ask for all the time.
+// isProbe reports whether a path is one that machines and the status page ask for all the time.
 func isProbe(path string) bool {
 	return path == "/metrics" || path == "/admin/status" || isHealth(path)
 }

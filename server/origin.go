@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// isSame says whether a page of the origin came from this server. A host name that is not this
+// isSame reports whether a page of the origin came from this server. A host name that is not this
 // machine's own proves nothing, because a foreign site's name can be made to lead here. An address
 // cannot.
 func isSame(origin, host string) bool {
@@ -14,7 +14,7 @@ func isSame(origin, host string) bool {
 	return err == nil && u.Host == host && net.ParseIP(u.Hostname()) != nil
 }
 
-// isLoopback says whether an origin is on this machine.
+// isLoopback reports whether an origin is on this machine.
 func isLoopback(origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil {

@@ -69,7 +69,7 @@ func parseTraceparent(s string) (TraceContext, bool) {
 	return TraceContext{trace, parent, digit&1 == 1}, true
 }
 
-// isLowerHex says whether a text has hexadecimal digits alone, none of them upper-case.
+// isLowerHex reports whether a text has hexadecimal digits alone, none of them upper-case.
 func isLowerHex(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {

@@ -57,7 +57,7 @@ func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record
 	x.found(name, corrupt, "%s", about(compared))
 }
 
-// givenAlone tells whether the server gives one of the answers to a turn also when it is asked
+// givenAlone reports whether the server gives one of the answers to a turn also when it is asked
 // alone, by an agent that is new. Another conversation is asked in between, since some servers
 // remember the last one, from any agent.
 func (x *auditor) givenAlone(ctx context.Context, i, turn int, answers []record.Record) bool {

@@ -262,7 +262,7 @@ func (x *isolator) judgeCounts(reported bool, maxSent, maxUnsent, pairs int) {
 		"than of others", pairs)
 }
 
-// judgeTimes says whether the times can be told apart.
+// judgeTimes reports whether the times can be told apart.
 func (x *isolator) judgeTimes(l *Leak) {
 	bits, lo, hi := l.PerThousand()
 	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has "+

@@ -213,7 +213,7 @@ func (u *search) build(ctx context.Context, commit int, done *Step) error {
 	return nil
 }
 
-// confirmed tells whether a point before which the level changes, and the one before that, were
+// confirmed reports whether a point before which the level changes, and the one before that, were
 // measured twice: one session may be disturbed as a whole.
 func (u *search) confirmed(point int) bool {
 	return u.unsure(point) < 0
@@ -229,7 +229,7 @@ func (u *search) unsure(point int) int {
 	return -1
 }
 
-// located tells whether no commit between a point and the one before it can be measured.
+// located reports whether no commit between a point and the one before it can be measured.
 func (u *search) located(point int) bool {
 	for i := u.points[point-1] + 1; i < u.points[point]; i++ {
 		if !u.broken[i] && !u.excluded[i] {
@@ -261,7 +261,7 @@ func (u *search) culprits() (points []int) {
 	return points
 }
 
-// ending says whether the search is over, and how; BudgetSpent where it is not.
+// ending reports whether the search is over, and how; BudgetSpent where it is not.
 func (u *search) ending() Ending {
 	if u.same[u.n-1] == 0 {
 		return NoChange

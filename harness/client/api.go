@@ -130,7 +130,7 @@ func (c *Client) FindAPI(ctx context.Context) (API, error) {
 	return "", &NoAPIError{c.URL}
 }
 
-// Has tells whether the server has a route of an API: to a request that asks nothing it answers
+// Has reports whether the server has a route of an API: to a request that asks nothing it answers
 // something other than that there is no such route or method.
 func (c *Client) Has(ctx context.Context, api API) (bool, error) {
 	code, err := c.probe(ctx, dialects[api].path)

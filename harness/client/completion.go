@@ -159,7 +159,7 @@ func (v *completion) settle(c *cursor) error {
 	return nil
 }
 
-// sameButContent tells whether text differs from the last one in its content alone, and returns
+// sameButContent reports whether text differs from the last one in its content alone, and returns
 // that. The chunks of an answer mostly differ in nothing else, and comparing bytes takes a tenth of
 // the time of parsing them.
 func (v *completion) sameButContent(text []byte) ([]byte, bool) {

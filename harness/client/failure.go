@@ -24,7 +24,7 @@ func excerpt(text []byte) string {
 	return table.Clip(table.OneLine(string(text[:min(len(text), 400)])), 60)
 }
 
-// falsy tells whether JSON stands for nothing: null, false, 0, or an empty text, list or object.
+// falsy reports whether JSON stands for nothing: null, false, 0, or an empty text, list or object.
 func falsy(raw []byte) bool {
 	switch string(raw) {
 	case "", "null", "false", `""`, "0":

@@ -133,7 +133,7 @@ func inflate(body io.Reader) (io.Reader, error) {
 	return flate.NewReader(b), nil
 }
 
-// beginsStream tells whether a body begins as server-sent events do. Some servers send them under
+// beginsStream reports whether a body begins as server-sent events do. Some servers send them under
 // another media type.
 func beginsStream(body *bufio.Reader) bool {
 	body.Peek(1) // waits for the first bytes
@@ -145,7 +145,7 @@ func beginsStream(body *bufio.Reader) bool {
 		})
 }
 
-// isEventStream tells whether a Content-Type is that of server-sent events, in any case and with
+// isEventStream reports whether a Content-Type is that of server-sent events, in any case and with
 // any parameters.
 func isEventStream(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")

@@ -134,7 +134,7 @@ func isDigit(c byte) bool {
 	return ok
 }
 
-// free tells whether no letter, digit or hyphen is at a place of a text.
+// free reports whether no letter, digit or hyphen is at a place of a text.
 func free[T string | []byte](text T, at int) bool {
 	if at < 0 || at >= len(text) {
 		return true

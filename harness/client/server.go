@@ -19,14 +19,14 @@ func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	return c.fetch(ctx, http.MethodGet, path, nil, timeout)
 }
 
-// Alive tells whether the server accepts a connection and answers it with anything at all. A
+// Alive reports whether the server accepts a connection and answers it with anything at all. A
 // context that ends says nothing of the server, which then counts as alive.
 func (c *Client) Alive(ctx context.Context) bool {
 	_, code, _, _ := c.get(ctx, "/health/live", briefTimeout)
 	return code != 0 || ctx.Err() != nil
 }
 
-// Ready tells whether the server takes work: whether it answers /health/ready with 200, or, where
+// Ready reports whether the server takes work: whether it answers /health/ready with 200, or, where
 // it has no such route, /health. A server that has neither is asked for its list of models, which
 // it answers with 503 while it loads one.
 func (c *Client) Ready(ctx context.Context) bool {

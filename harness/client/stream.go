@@ -145,7 +145,7 @@ func (c *Client) keep(s *scratch, failure error, p *Prompt, r *record.Record) {
 	}
 }
 
-// isDone tells whether an event is the one that ends a stream.
+// isDone reports whether an event is the one that ends a stream.
 func isDone(data []byte) bool {
 	return len(data) > 0 && data[len(data)-1] != '}' && string(bytes.TrimSpace(data)) == "[DONE]"
 }

@@ -95,8 +95,8 @@ func outcomeOf(err error) record.Outcome {
 	return ""
 }
 
-// Sockets tells whether the client's connections are sockets of this machine, which are open files
-// of this process.
+// Sockets reports whether the client's connections are sockets of this machine, which are open
+// files of this process.
 func (c *Client) Sockets() bool { return c.sockets }
 
 // A LocalError says that this machine, not the server, kept a request from being sent.

@@ -14,7 +14,7 @@ import (
 	"loadstone/harness/record"
 )
 
-// raw tells whether a message is to be sent byte for byte.
+// raw reports whether a message is to be sent byte for byte.
 func (p *Prompt) raw() bool {
 	return slices.ContainsFunc(p.Messages, func(m Message) bool { return m.Raw != nil })
 }
@@ -124,7 +124,7 @@ func recordedBody(d *dialect, model string, p *Prompt) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// streams tells whether a body that was recorded asks for a stream.
+// streams reports whether a body that was recorded asks for a stream.
 func (p *Prompt) streams() bool {
 	return slices.ContainsFunc(p.Fields, func(f load.Field) bool {
 		return f.Name == "stream" && string(f.Value) == "true"

@@ -125,7 +125,7 @@ func (o *benchOptions) workload(to harness.Target) report.Workload {
 	return w
 }
 
-// ofAgents tells whether all scenarios are of agents at work.
+// ofAgents reports whether all scenarios are of agents at work.
 func (o *benchOptions) ofAgents() bool {
 	return !slices.ContainsFunc(o.loads, func(l load.Load) bool { return !scenario.IsAgents(l.Name) })
 }

@@ -199,7 +199,7 @@ func (o *checkOptions) run(ctx context.Context, e *env, c *client.Client) ([]aud
 	return o.audit.Run(ctx, c)
 }
 
-// fails tells whether check fails for a finding.
+// fails reports whether check fails for a finding.
 func (o *checkOptions) fails(f *audit.Finding) bool {
 	return f.Verdict == audit.Broken || f.Verdict == audit.Variant && o.variants
 }

@@ -124,7 +124,7 @@ func exitCode(err error, stderr io.Writer) int {
 	return exitFailed
 }
 
-// unread tells whether an error comes from a pipe whose reader, such as head, has gone away.
+// unread reports whether an error comes from a pipe whose reader, such as head, has gone away.
 func unread(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p, syscall.EPIPE)

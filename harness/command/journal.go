@@ -144,7 +144,7 @@ func (r *results) removeJournal() {
 	}
 }
 
-// hasJournal tells whether a folder has a measurement in it that did not come to its end.
+// hasJournal reports whether a folder has a measurement in it that did not come to its end.
 func hasJournal(dir string) bool {
 	info, err := os.Stat(filepath.Join(dir, journalFile))
 	return err == nil && info.Mode().IsRegular()

@@ -45,5 +45,5 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitCode(c.run(ctx, &env{stdin, stdout, stderr}, args), stderr)
 }
 
-// Known tells whether loadstone has a command of that name.
+// Known reports whether loadstone has a command of that name.
 func Known(name string) bool { return findCommand(name) != nil }

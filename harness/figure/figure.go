@@ -90,10 +90,10 @@ func (f Figure) BenchUnit() string {
 	return f.Name
 }
 
-// IsTime tells whether the figure is a time, in seconds.
+// IsTime reports whether the figure is a time, in seconds.
 func (f Figure) IsTime() bool { return f.Unit == Seconds }
 
-// IsSize tells whether the figure says how many values the percentiles of some times are of.
+// IsSize reports whether the figure says how many values the percentiles of some times are of.
 func (f Figure) IsSize() bool { return f.Unit == Values }
 
 // Size is how many values the percentile of a summary is of.

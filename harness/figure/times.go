@@ -54,7 +54,7 @@ var AllTimes = []Times{
 // limited are the names of the times whose percentiles are figures.
 var limited = []string{"ttft", "itl", "tpot", "e2e", "lag", "job", "calling", "tool-call"}
 
-// IsTime tells whether a name is that of a time: a figure in seconds, or the time itself, such as
+// IsTime reports whether a name is that of a time: a figure in seconds, or the time itself, such as
 // the ttft of one answer.
 func IsTime(name string) bool {
 	if f, ok := Find(name); ok {

@@ -186,7 +186,7 @@ func (c *Comparison) applyAccepted(p *pool) {
 	c.noteUnused(used)
 }
 
-// grown tells whether a cell is worse than what was accepted, beyond noise: it is outside of the
+// grown reports whether a cell is worse than what was accepted, beyond noise: it is outside of the
 // interval that was accepted, and the head is worse than a base that had changed by that much, by
 // the same test, correction and smallest effect as any cell.
 func (c *Comparison) grown(cell *Cell, s *samples, a *Acceptance) bool {

@@ -48,7 +48,7 @@ type Cell struct {
 	better  int  // 1 higher, -1 lower, 0 unknown
 }
 
-// Fails tells whether the cell keeps the gate from passing.
+// Fails reports whether the cell keeps the gate from passing.
 func (cell *Cell) Fails() bool {
 	switch cell.Verdict {
 	case Worse, Missing, Few, Client:

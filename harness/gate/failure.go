@@ -51,8 +51,8 @@ func (e *FailedError) Error() string {
 	return s
 }
 
-// ByHead tells whether the head has failed by itself, and nothing else is wrong: the base is sound,
-// and the load generator does not explain it.
+// ByHead reports whether the head has failed by itself, and nothing else is wrong: the base is
+// sound, and the load generator does not explain it.
 func (e *FailedError) ByHead() bool {
 	for _, f := range e.Failures {
 		if f.Side != headSide || f.Kind == ClientInvalid {
@@ -62,11 +62,11 @@ func (e *FailedError) ByHead() bool {
 	return true
 }
 
-// ByClient tells whether nothing is wrong but that the load generator could explain what was
+// ByClient reports whether nothing is wrong but that the load generator could explain what was
 // measured.
 func (e *FailedError) ByClient() bool { return !slices.ContainsFunc(e.Failures, Failure.fails) }
 
-// fails tells whether it is more than the load generator that is at fault.
+// fails reports whether it is more than the load generator that is at fault.
 func (f Failure) fails() bool { return f.Kind != ClientInvalid }
 
 // begins are how the lines begin that Go's tools, make and Loadstone write where something failed.

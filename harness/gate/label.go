@@ -16,7 +16,7 @@ func scenario(name string) string {
 	return rest
 }
 
-// isLevel tells whether a part of a name is the level of a sweep.
+// isLevel reports whether a part of a name is the level of a sweep.
 func isLevel(part string) bool {
 	return strings.HasPrefix(part, "rate=") || strings.HasPrefix(part, "concurrency=")
 }

@@ -97,7 +97,7 @@ func checkValues(r *benchfmt.Result) error {
 	return nil
 }
 
-// countsSomething tells whether a unit is of something that there is no less of than none: times,
+// countsSomething reports whether a unit is of something that there is no less of than none: times,
 // rates, shares, bytes, and what there is for each operation.
 func countsSomething(unit string) bool {
 	_, known := figure.Find(short(unit))
@@ -376,7 +376,7 @@ func newPatterns(option string, list []string) *patterns {
 	return p
 }
 
-// match tells whether a pattern matches one of the names of a thing, of which the first is shown.
+// match reports whether a pattern matches one of the names of a thing, of which the first is shown.
 func (p *patterns) match(names ...string) bool {
 	p.known[names[0]] = true
 	any := len(p.used) == 0

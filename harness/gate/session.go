@@ -58,7 +58,7 @@ const (
 	plausibleDrift = 0.40
 )
 
-// drifts tells whether a unit follows the speed of the machine, which is another one in another
+// drifts reports whether a unit follows the speed of the machine, which is another one in another
 // session: times and rates do, and the share of answers that are quick enough. What hits a cache,
 // fails, or is refused is not the machine's doing.
 func (cell *Cell) drifts() bool {

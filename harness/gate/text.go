@@ -110,7 +110,7 @@ func decode(name string, raw []byte) ([]byte, error) {
 	return bytes.ReplaceAll(raw, []byte(byteOrderMark), nil), nil
 }
 
-// utf16Order tells whether a file is in UTF-16, and where the low byte of a unit is: by its byte
+// utf16Order reports whether a file is in UTF-16, and where the low byte of a unit is: by its byte
 // order mark, or without one by the zeros that every second byte of plain text then is.
 func utf16Order(raw []byte) (low int, ok bool) {
 	switch {
@@ -173,7 +173,7 @@ func (t *text) scan(n int, line string) error {
 	return nil
 }
 
-// hasResult tells whether a benchmark's name, a count and a value stand somewhere in a line.
+// hasResult reports whether a benchmark's name, a count and a value stand somewhere in a line.
 func hasResult(line string) bool {
 	_, rest, ok := strings.Cut(line, "Benchmark")
 	if fields := strings.Fields(rest); ok && len(fields) > 3 {
@@ -183,8 +183,8 @@ func hasResult(line string) bool {
 	return false
 }
 
-// marked tells whether another line has said the same: bench.txt says in a comment for people, and
-// in a key for programs, that it is incomplete.
+// marked reports whether another line has said the same: bench.txt says in a comment for people,
+// and in a key for programs, that it is incomplete.
 func (t *text) marked(mark string) bool {
 	mark = table.OneLine(mark)
 	return slices.ContainsFunc(t.failures, func(f Failure) bool { return f.Text == mark })
@@ -265,7 +265,7 @@ func (t *text) findCut(n int, last string) {
 	}
 }
 
-// anyOf tells whether there is a line of a benchmark, or of a part of it, or that it was skipped.
+// anyOf reports whether there is a line of a benchmark, or of a part of it, or that it was skipped.
 func anyOf(lines []begun, name string) bool {
 	name = withoutProcs(name)
 	for _, b := range lines {

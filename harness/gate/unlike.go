@@ -101,7 +101,7 @@ const (
 	tolerated    = 0.05
 )
 
-// tolerable tells whether all values are sizes in the same unit that are nearly the same.
+// tolerable reports whether all values are sizes in the same unit that are nearly the same.
 func tolerable(values []string) bool {
 	lo, hi := math.Inf(1), 0.0
 	for _, v := range values {
@@ -220,7 +220,7 @@ func (p *pool) names() []string {
 	return names
 }
 
-// has tells whether a side has a result of a benchmark.
+// has reports whether a side has a result of a benchmark.
 func (p *pool) has(name, side string) bool { return len(p.asked[name][side]) > 0 }
 
 // unnamed notes where one side says which load it is of and the other does not, as an older file:

@@ -222,7 +222,7 @@ func (h *History) Since(c Commit) error {
 	return nil
 }
 
-// Enough tells whether any series has so many commits that a change could be told from chance.
+// Enough reports whether any series has so many commits that a change could be told from chance.
 func (h *History) Enough() bool {
 	return slices.ContainsFunc(h.Series, func(s Series) bool { return len(s.Points) >= MinPoints })
 }

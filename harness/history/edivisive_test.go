@@ -56,7 +56,7 @@ func TestOtava(t *testing.T) {
 	}
 }
 
-// near tells whether two numbers differ by no more than the order of summing them, and an
+// near reports whether two numbers differ by no more than the order of summing them, and an
 // incomplete beta function by another method, explain.
 func near(a, b float64) bool {
 	return math.Abs(a-b) <= 1e-9*math.Abs(b)+1e-300

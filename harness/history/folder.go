@@ -12,7 +12,7 @@ import (
 // benchName is the file of a folder of results that has its benchmark lines.
 const benchName = "bench.txt"
 
-// isBench tells whether a file's name is one that benchmark results have.
+// isBench reports whether a file's name is one that benchmark results have.
 func isBench(name string) bool { return strings.HasSuffix(name, ".txt") }
 
 // ReadFiles reads the measurements of a folder: its files that end in .txt, and the bench.txt of

@@ -81,7 +81,7 @@ func (r *Repository) Commit(ctx context.Context, revision string) (Commit, error
 	return parseCommit(out)
 }
 
-// Shallow tells whether the repository was cloned without all of its history.
+// Shallow reports whether the repository was cloned without all of its history.
 func (r *Repository) Shallow(ctx context.Context) bool {
 	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
 	return err == nil && out == "true"

@@ -176,7 +176,7 @@ func compact(line string, kept map[string]bool, first bool) string {
 	return line
 }
 
-// commitLine tells whether a line says what Write says itself.
+// commitLine reports whether a line says what Write says itself.
 func commitLine(line string) bool {
 	for _, key := range []string{sideKey, commitKey, dateKey} {
 		if _, ok := valueOf(line, key); ok {

@@ -98,7 +98,7 @@ func (tr *trial) run(n int, seed uint64) (o outcome) {
 	return o
 }
 
-// score tells whether the step is among the changes, and how many others there are.
+// score reports whether the step is among the changes, and how many others there are.
 func (tr *trial) score(changes []Change, at int) (hit, extra float64) {
 	for _, c := range changes {
 		if tr.back && at+tr.commits/5-3 <= c.At && c.At <= at+tr.commits/5+3 && c.Size < 0 {

@@ -216,7 +216,7 @@ func emptyAnswer(r *reply) {
 	}
 }
 
-// cutStream cuts one stream of four off, and tells whether this is one.
+// cutStream cuts one stream of four off, and reports whether this is one.
 func (r *reply) cutStream() bool {
 	if !r.every(4) {
 		return false

@@ -324,7 +324,7 @@ func (s *Server) awake(at time.Time) time.Time {
 // A server that pauses stands still at the end of every such time.
 const pauseEvery, pauseFor = 4 * time.Second, time.Second
 
-// wait waits until a time, and tells whether the context lasted as long.
+// wait waits until a time, and reports whether the context lasted as long.
 func wait(ctx context.Context, until time.Time) bool {
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()

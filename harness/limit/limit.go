@@ -82,7 +82,7 @@ func (l Limit) Duration() time.Duration {
 	return time.Duration(math.Round(min(l.Value*1e9, math.MaxInt64/2)))
 }
 
-// Holds tells whether a value is within the limit.
+// Holds reports whether a value is within the limit.
 func (l Limit) Holds(v float64) bool {
 	switch l.Op {
 	case "<":
@@ -97,5 +97,5 @@ func (l Limit) Holds(v float64) bool {
 	return v == l.Value
 }
 
-// Above tells whether more of the figure is better: the limit is a lower bound.
+// Above reports whether more of the figure is better: the limit is a lower bound.
 func (l Limit) Above() bool { return strings.HasPrefix(l.Op, ">") }

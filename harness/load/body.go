@@ -124,7 +124,7 @@ func (b Body) Of(body []byte) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// Changes tells whether what the load gives a field does not reach the server, under its name or
+// Changes reports whether what the load gives a field does not reach the server, under its name or
 // another: a max_tokens that is left out bounds no answer.
 func (b Body) Changes(name string) bool {
 	moved := slices.ContainsFunc(b, func(f Field) bool { return f.From == name })

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// IsDrawn tells whether all that the load asks is drawn from its seeds, so that Drawn is enough to
-// ask the same again. Written and recorded prompts are not.
+// IsDrawn reports whether all that the load asks is drawn from its seeds, so that Drawn is enough
+// to ask the same again. Written and recorded prompts are not.
 func (l *Load) IsDrawn() bool {
 	written := l.Prompts != nil || l.SystemPrompts != nil || l.Sessions != nil || l.Trace != nil
 	return !written && (l.Replay.Overflow == "" || l.Replay.Overflow == Send)

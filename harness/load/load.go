@@ -159,7 +159,7 @@ func (l Load) Filled() Load {
 	return l
 }
 
-// once tells whether the agents of a burst arrive a single time.
+// once reports whether the agents of a burst arrive a single time.
 func (l *Load) once() bool { return l.Burst.Size > 0 && l.Burst.Every == 0 }
 
 // Check says why a load cannot be carried out, nil where it can.
@@ -201,7 +201,7 @@ func (l *Load) Check() error {
 	return nil
 }
 
-// eachOnce tells whether each session is replayed once, and the load then ends.
+// eachOnce reports whether each session is replayed once, and the load then ends.
 func (l *Load) eachOnce() bool {
 	return l.Sessions != nil && l.Requests == 0 && l.Jobs == 0 && l.Duration == 0 && l.Rounds == 0
 }

@@ -18,7 +18,7 @@ type Objective struct {
 	Job time.Duration
 }
 
-// OfAnswers tells whether the objective bounds a time of an answer.
+// OfAnswers reports whether the objective bounds a time of an answer.
 func (o Objective) OfAnswers() bool { return o.TTFT > 0 || o.TPOT > 0 || o.E2E > 0 }
 
 // String is the objective as it is written, "" where it bounds nothing.

@@ -61,7 +61,7 @@ func (l *Load) parts() []named {
 		{"system", &l.SystemPart}, {"compact", &l.Compact.At}, {"compact", &l.Compact.To}}
 }
 
-// OfContext tells whether the load has amounts in units of the context.
+// OfContext reports whether the load has amounts in units of the context.
 func (l *Load) OfContext() bool {
 	return slices.ContainsFunc(l.parts(), func(a named) bool { return a.Context })
 }

@@ -48,7 +48,7 @@ func (s Share) String() string {
 	return fmt.Sprintf("%d/%d", s.Part, s.Of)
 }
 
-// Whole tells whether the share is all of the load.
+// Whole reports whether the share is all of the load.
 func (s Share) Whole() bool { return s.Of <= 1 }
 
 // places is how many agents of a closed loop work at a time; 0 of an open one.
@@ -72,7 +72,7 @@ func (s Share) Places(l *Load) []int {
 	return own
 }
 
-// Has tells whether an agent belongs to the share.
+// Has reports whether an agent belongs to the share.
 func (s Share) Has(l *Load, agent int) bool {
 	if n := l.places(); n > 0 {
 		agent %= n

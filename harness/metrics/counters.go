@@ -15,7 +15,7 @@ type counter struct {
 	asked  bool // of them only the series whose route is one that answers questions
 }
 
-// has tells whether a series of the counter's name is one of it.
+// has reports whether a series of the counter's name is one of it.
 func (c counter) has(s Series) bool {
 	return s.has(c.labels) && (!c.asked || slices.Contains(AskedRoutes, s.Label("route")))
 }

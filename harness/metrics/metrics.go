@@ -41,7 +41,8 @@ func (s Series) Label(name string) string {
 	return ""
 }
 
-// has tells whether the series has all labels of the list, which holds a name and a value in turn.
+// has reports whether the series has all labels of the list, which holds a name and a value in
+// turn.
 func (s Series) has(labels []string) bool {
 	for i := 0; i+1 < len(labels); i += 2 {
 		if s.Label(labels[i]) != labels[i+1] {

@@ -126,7 +126,7 @@ func cutQuoted(text string) (value, rest string, ok bool) {
 
 func blankTrimmed(s string) string { return strings.TrimLeft(s, " \t") }
 
-// isName tells whether s can name a metric or a label.
+// isName reports whether s can name a metric or a label.
 func isName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {

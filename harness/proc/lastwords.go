@@ -46,7 +46,7 @@ func (l *lastWords) end() {
 	}
 }
 
-// isFatal tells whether a line is one by which the Go runtime ends a program.
+// isFatal reports whether a line is one by which the Go runtime ends a program.
 func isFatal(line string) bool {
 	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }

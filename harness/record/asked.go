@@ -26,7 +26,7 @@ type Asked struct {
 // rules that they did not have.
 const AskedForm = "loadstone-requests/1"
 
-// Equal tells whether both are the same. Either may be nil.
+// Equal reports whether both are the same. Either may be nil.
 func (a *Asked) Equal(b *Asked) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -66,7 +66,7 @@ func (c *Counters) Count(name Count) (float64, bool) {
 // 0.
 type Account map[Count]float64
 
-// Settled tells whether none of the shared counts has risen since an earlier look.
+// Settled reports whether none of the shared counts has risen since an earlier look.
 func (a Account) Settled(earlier Account) bool {
 	for _, name := range Shared {
 		if a[name] != earlier[name] {
@@ -96,7 +96,7 @@ func rise(before, after Account) Account {
 	return rise
 }
 
-// split tells whether the count is one of several by status or reason.
+// split reports whether the count is one of several by status or reason.
 func (c Count) split() bool {
 	return strings.HasPrefix(string(c), string(RequestsByStatus)) ||
 		strings.HasPrefix(string(c), string(RejectsByReason))

@@ -43,7 +43,7 @@ func (r *Record) Difference(alone *Record) (d Difference, ok bool) {
 	return d, false
 }
 
-// Said tells whether the model said anything that can be compared. Records that were read from a
+// Said reports whether the model said anything that can be compared. Records that were read from a
 // file have no texts.
 func (r *Record) Said() bool { return r.Answer+r.Thought+r.Calls != "" }
 

@@ -35,7 +35,8 @@ func (r *Record) answerDigest() Digest {
 // Seal sets AnswerDigest by the texts of the answer.
 func (r *Record) Seal() { r.AnswerDigest = r.answerDigest() }
 
-// Sealed tells whether AnswerDigest is that of the texts of the answer, where the record has them.
+// Sealed reports whether AnswerDigest is that of the texts of the answer, where the record has
+// them.
 func (r *Record) Sealed() bool {
 	digest := r.answerDigest()
 	return digest == "" || digest == r.AnswerDigest

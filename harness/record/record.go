@@ -207,10 +207,10 @@ const (
 // Outcomes are all there are.
 var Outcomes = [...]Outcome{OK, Rejected, Empty, Failed, Truncated, Timeout, Refused, Cancelled}
 
-// Ended tells whether the server ended the answer as it should: it is there, or it is empty.
+// Ended reports whether the server ended the answer as it should: it is there, or it is empty.
 func (r *Record) Ended() bool { return r.Outcome == OK || r.Outcome == Empty }
 
-// SLO says whether a request met an objective.
+// SLO reports whether a request met an objective.
 type SLO string
 
 // The verdicts on a request.
@@ -232,7 +232,7 @@ func (r *Record) Judge(o load.Objective) SLO {
 	return Missed
 }
 
-// within tells whether a time is below a bound; a bound of 0 is none. A time that never came is
+// within reports whether a time is below a bound; a bound of 0 is none. A time that never came is
 // below no bound: an answer of one piece shows no time per token, and a server that sends each
 // answer at once would meet any bound on it. To count such answers, bound e2e.
 func within(d, bound time.Duration) bool { return bound == 0 || 0 <= d && d < bound }

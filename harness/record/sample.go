@@ -69,7 +69,7 @@ func (s *Series) Add(look Sample) {
 	s.looks++
 }
 
-// IsLong tells whether a sample is of several looks.
+// IsLong reports whether a sample is of several looks.
 func (s *Series) IsLong() bool { return s.every > 1 }
 
 // MergeSamples makes one sample of several; of none it makes none.

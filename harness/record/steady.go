@@ -79,7 +79,7 @@ func mser(y []float64) int {
 // minGrowth is how much of its mean a latency grows by in a run, at least, that is said to grow.
 const minGrowth = 0.5
 
-// grows tells whether values rise from first to last by more than a share of their mean, along a
+// grows reports whether values rise from first to last by more than a share of their mean, along a
 // line (least squares) whose slope is more than three standard errors above 0.
 func grows(y []float64, share float64) bool {
 	n := float64(len(y))

@@ -83,7 +83,7 @@ func (r *Report) concurrent() []*Result {
 	return all
 }
 
-// underPressure tells whether a load put the server's pool under pressure: the pool was nearly as
+// underPressure reports whether a load put the server's pool under pressure: the pool was nearly as
 // full as it gets, or, where the server does not say how full it was, work was refused.
 func (r *Report) underPressure(s *Result) bool {
 	if s.Pooled.PeakPool < 0 {

@@ -83,7 +83,7 @@ func (r *Report) judge(t target, meant func(*Result) bool) limit.Outcome {
 	return worst
 }
 
-// hitsExpected tells whether the agents' caches were hot from the start. The others measure what
+// hitsExpected reports whether the agents' caches were hot from the start. The others measure what
 // happens without, and their hit ratio is shown but not judged.
 func hitsExpected(r *Result) bool { return r.Cache == load.Hot }
 

@@ -198,7 +198,7 @@ func (r *Report) Date(layout string) string {
 	return r.Start.Format(layout)
 }
 
-// HasObjective tells whether requests were held to an objective of their own.
+// HasObjective reports whether requests were held to an objective of their own.
 func (r *Report) HasObjective() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Judged > 0 })
 }
@@ -211,12 +211,12 @@ func (r *Report) Reuse() string {
 	return "tokens"
 }
 
-// HasJobs tells whether some session had several calls.
+// HasJobs reports whether some session had several calls.
 func (r *Report) HasJobs() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Jobs.N > 0 })
 }
 
-// CountsPieces tells whether pieces of answers stand for tokens, because the server reports no
+// CountsPieces reports whether pieces of answers stand for tokens, because the server reports no
 // usage.
 func (r *Report) CountsPieces() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Pieces > 0 })

@@ -61,7 +61,7 @@ type File struct {
 	set map[string]int // the line of each key of load that was given
 }
 
-// Has tells whether the file gives a key of its load section.
+// Has reports whether the file gives a key of its load section.
 func (f *File) Has(key string) bool { return f.set[key] > 0 }
 
 // Read reads a scenario file or folder. A mistake in it is an error with the file, the line and

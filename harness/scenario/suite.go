@@ -39,5 +39,5 @@ func FindSuite(name string) (*Suite, error) {
 	return &Suites[i], nil
 }
 
-// IsAgents tells whether a scenario is of agents, whose sessions are jobs.
+// IsAgents reports whether a scenario is of agents, whose sessions are jobs.
 func IsAgents(name string) bool { return slices.Contains(AgentNames, name) }

@@ -76,7 +76,7 @@ func (d Dist) Highest() (time.Duration, string) {
 	return 0, ""
 }
 
-// Supports tells whether n values bound a quantile on both sides with 95 % confidence. Where they
+// Supports reports whether n values bound a quantile on both sides with 95 % confidence. Where they
 // do not, no figure should be shown for it.
 func Supports(n int, q float64) bool {
 	_, _, ok := bounds(n, q)

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/term"
 )
 
-// Is tells whether w is a terminal that may be redrawn.
+// Is reports whether w is a terminal that may be redrawn.
 func Is(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Color tells whether to write colours to w: on a terminal, unless the user has set NO_COLOR
+// Color reports whether to write colours to w: on a terminal, unless the user has set NO_COLOR
 // (no-color.org).
 func Color(w io.Writer) bool { return Is(w) && os.Getenv("NO_COLOR") == "" }

@@ -44,7 +44,7 @@ const (
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// isName tells whether a file of results can have that name: one in the folder itself, on every
+// isName reports whether a file of results can have that name: one in the folder itself, on every
 // system.
 func isName(name string) bool { return namePattern.MatchString(name) }
 

@@ -160,7 +160,7 @@ func shown(v any) string {
 	return table.Clip(string(text), 80)
 }
 
-// alike tells whether two figures are the same.
+// alike reports whether two figures are the same.
 func (c *comparer) alike(got, want string) bool {
 	if got == want {
 		return true
@@ -170,7 +170,7 @@ func (c *comparer) alike(got, want string) bool {
 	return c.loose && errA == nil && errB == nil && math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b))
 }
 
-// rounded tells whether two times are the same but for the last nanosecond, which another program
+// rounded reports whether two times are the same but for the last nanosecond, which another program
 // may have rounded otherwise.
 func (c *comparer) rounded(got, want json.Number) bool {
 	a, errA := got.Int64()

@@ -234,7 +234,7 @@ func (v *verification) checkSigned() error {
 	return nil
 }
 
-// hasProof tells whether results.json says what the measurement is known by.
+// hasProof reports whether results.json says what the measurement is known by.
 func (v *verification) hasProof() bool {
 	var head struct{ Proof *report.Proof }
 	return json.Unmarshal(v.files[resultsFile], &head) == nil && head.Proof != nil

@@ -31,7 +31,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// NoRepository tells whether it failed because the folder is in no repository.
+// NoRepository reports whether it failed because the folder is in no repository.
 func (e *Error) NoRepository() bool { return strings.Contains(e.Said, "not a git repository") }
 
 // Run runs git in a folder, "" being the current one, and returns what it prints, without the

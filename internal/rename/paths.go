@@ -54,7 +54,7 @@ func (p *paths) rename(name string, text []byte) []byte {
 	return text
 }
 
-// renameFile renames the paths in one file and tells whether there were any.
+// renameFile renames the paths in one file and reports whether there were any.
 func (p *paths) renameFile(name string) (bool, error) {
 	info, err := os.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {

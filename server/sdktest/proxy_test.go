@@ -102,8 +102,9 @@ func (b *bodies) before(t *testing.T, server string) http.Handler {
 	})
 }
 
-// has tells whether a body was sent: byte for byte, or, where blanks stood between its values, without
-// them. A request that went on from an answer by its name has the conversation in its place.
+// has reports whether a body was sent: byte for byte, or, where blanks stood between its values,
+// without them. A request that went on from an answer by its name has the conversation in its
+// place.
 func (b *bodies) has(body string) bool {
 	return slices.ContainsFunc(b.all, func(sent string) bool {
 		var short bytes.Buffer
@@ -112,8 +113,8 @@ func (b *bodies) has(body string) bool {
 	})
 }
 
-// goesOn tells whether a body is that of a request that went on from an answer by its name, but for
-// the conversation before what it asks.
+// goesOn reports whether a body is that of a request that went on from an answer by its name, but
+// for the conversation before what it asks.
 func goesOn(sent, body string) bool {
 	var named, whole map[string]any
 	if json.Unmarshal([]byte(sent), &named) != nil || json.Unmarshal([]byte(body), &whole) != nil ||

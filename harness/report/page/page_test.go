@@ -137,8 +137,8 @@ func TestPagesAreSound(t *testing.T) {
 	}
 }
 
-// within tells whether a node stands in one of the given classes, whose text says what the picture
-// does.
+// within reports whether a node stands in one of the given classes, whose text says what the
+// picture does.
 func within(n *html.Node, classes ...string) bool {
 	for ; n != nil; n = n.Parent {
 		for _, a := range n.Attr {

@@ -207,7 +207,7 @@ func (m *message) addSystem(p *generate.Params, path string) error {
 	return nil
 }
 
-// thinking says whether the model may think before it answers, and how long.
+// thinking reports whether the model may think before it answers, and how long.
 type thinking struct {
 	Type   string `json:"type"` // enabled, adaptive or disabled
 	Budget *int   `json:"budget_tokens"`

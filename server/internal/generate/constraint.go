@@ -44,12 +44,12 @@ type Constraint struct {
 	SchemaIsHint bool
 }
 
-// allows says whether the tool with this name may be called.
+// allows reports whether the tool with this name may be called.
 func (c *Constraint) allows(name string) bool {
 	return (c.Only == "" || c.Only == name) && (c.Among == nil || slices.Contains(c.Among, name))
 }
 
-// allowsCalls says whether the answer may have tool calls.
+// allowsCalls reports whether the answer may have tool calls.
 func (c *Constraint) allowsCalls() bool { return len(c.Tools) > 0 && c.Choice != ChoiceNone }
 
 // SetChoice sets Choice to a word that both of OpenAI's APIs have for it, and reports whether word
@@ -128,8 +128,8 @@ func (c *Constraint) Check(field string, maxName int) error {
 	return nil
 }
 
-// isToolName says whether s is 1 to maxLength of A-Z a-z 0-9 _ -, which is the rule of both APIs.
-// Such a name needs no escapes in JSON.
+// isToolName reports whether s is 1 to maxLength of A-Z a-z 0-9 _ -, which is the rule of both
+// APIs. Such a name needs no escapes in JSON.
 func isToolName(s string, maxLength int) bool {
 	if s == "" || len(s) > maxLength {
 		return false

@@ -89,7 +89,7 @@ func subpart(b []byte) int {
 	return n
 }
 
-// put appends one character and says whether it completes a stop string, which is then cut off.
+// put appends one character and reports whether it completes a stop string, which is then cut off.
 func (d *decoder) put(r rune) bool {
 	from := len(d.text)
 	d.text = utf8.AppendRune(d.text, r)

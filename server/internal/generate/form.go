@@ -243,8 +243,8 @@ func refuseSet(fields []namedField) error {
 	return nil
 }
 
-// IsSet says whether a field demands anything: libraries send what was not asked for as null, false
-// or empty.
+// IsSet reports whether a field demands anything: libraries send what was not asked for as null,
+// false or empty.
 func IsSet(raw json.RawMessage) bool {
 	switch string(bytes.Join(bytes.Fields(raw), nil)) {
 	case "", "null", "false", `""`, "[]", "{}":

@@ -140,7 +140,7 @@ func (g *Generation) Rest() []Piece {
 	return g.assembly.take()
 }
 
-// Behind says whether the engine is ahead of the caller, who can then wait with a flush for the
+// Behind reports whether the engine is ahead of the caller, who can then wait with a flush for the
 // next token.
 func (g *Generation) Behind() bool { return len(g.stream.Tokens()) > 0 }
 

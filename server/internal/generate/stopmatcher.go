@@ -22,7 +22,7 @@ func newStopMatcher(stop string) stopMatcher {
 	return stopMatcher{stop: stop, border: border}
 }
 
-// next takes the next byte and says whether the stop string is complete with it.
+// next takes the next byte and reports whether the stop string is complete with it.
 func (m *stopMatcher) next(c byte) bool {
 	for m.matched > 0 && m.stop[m.matched] != c {
 		m.matched = m.border[m.matched-1]

@@ -110,7 +110,7 @@ func (g *Generator) budget(t Thinking) int {
 	return -1
 }
 
-// isSwitch says whether a template tests a variable by its name alone.
+// isSwitch reports whether a template tests a variable by its name alone.
 func isSwitch(template, name string) bool {
 	return strings.Contains(template, "if "+name) || strings.Contains(template, "not "+name) ||
 		strings.Contains(template, name+" is defined")

@@ -143,7 +143,7 @@ func (f *toolForm) marks() []string {
 	}, func(mark string) bool { return mark == "" || strings.ContainsAny(mark, "\"\n") })
 }
 
-// describes says whether a template itself describes the tools to the model, in the form f. The
+// describes reports whether a template itself describes the tools to the model, in the form f. The
 // template of a family without a row may do so too, but in a form that no grammar here enforces.
 func (f *toolForm) describes(template string) bool {
 	if !strings.Contains(template, "tools") {

@@ -14,7 +14,7 @@ type AgentRequest struct {
 	completion *CompletionRequest
 }
 
-// IsCompletion says whether the body is that of a completion.
+// IsCompletion reports whether the body is that of a completion.
 func (q *AgentRequest) IsCompletion() bool { return q.completion != nil }
 
 func (q *AgentRequest) UnmarshalJSON(b []byte) error {

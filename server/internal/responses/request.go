@@ -100,7 +100,7 @@ func (q *Request) look() {
 	q.earlier, q.missing = q.store.Conversation(q.Previous)
 }
 
-// keeps says whether the response is to be stored.
+// keeps reports whether the response is to be stored.
 func (q *Request) keeps() bool { return q.Store == nil || *q.Store }
 
 // Validate checks the body. maxTokens bounds an answer where the body gives no length; 0: the

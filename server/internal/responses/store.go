@@ -222,7 +222,7 @@ func (s *Store) scan(folder string) error {
 	return nil
 }
 
-// isID says whether s is the id of a response of this server, which is safe in a file's name.
+// isID reports whether s is the id of a response of this server, which is safe in a file's name.
 func isID(s string) bool {
 	code, ok := strings.CutPrefix(s, responsePrefix)
 	return ok && isCode(code)

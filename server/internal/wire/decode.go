@@ -386,8 +386,8 @@ func (d *decoder) object(member func(name []byte) error) error {
 	return nil
 }
 
-// isTwin notes a name of the innermost object, whose names are d.names[open:], and says whether it
-// was there before.
+// isTwin notes a name of the innermost object, whose names are d.names[open:], and reports whether
+// it was there before.
 func (d *decoder) isTwin(open int, name []byte, seen *map[string]bool) bool {
 	const few = 16
 	if *seen != nil {
@@ -610,7 +610,7 @@ func codeUnit(raw []byte, i int) (r rune) {
 	return r
 }
 
-// IsWhole says whether a valid JSON text is Unicode throughout: no string in it has half of a
+// IsWhole reports whether a valid JSON text is Unicode throughout: no string in it has half of a
 // surrogate pair, or a byte that is not a part of a UTF-8 character. Such a text decodes to U+FFFD.
 func IsWhole(raw []byte) bool {
 	if !utf8.Valid(raw) {

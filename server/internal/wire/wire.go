@@ -62,7 +62,7 @@ func OrNil(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// IsObject says whether s is one JSON object.
+// IsObject reports whether s is one JSON object.
 func IsObject(s string) bool {
 	return strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "{") && json.Valid([]byte(s))
 }
