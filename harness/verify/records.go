@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
-	"loadstone/harness"
-	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/table"
@@ -279,89 +275,4 @@ func (v *verification) checkAgain(r *report.Result) {
 		v.differs(resultsFile, r.Name(), "again.differ is %d, and %d digests differ",
 			r.Again.Differ, differ)
 	}
-}
-
-// checkRequests makes the requests again from the seeds.
-func (v *verification) checkRequests() {
-	type job struct {
-		result  *report.Result
-		run     int
-		at      []int // of the records
-		n       int
-		found   []harness.Deviation
-		err     error
-		records []record.Record
-	}
-	var jobs []*job
-	byRun := map[string][]int{}
-	key := func(scenario string, level load.Level, run int) string {
-		return fmt.Sprintf("%q %v %d", scenario, level, run)
-	}
-	for i := range v.records {
-		r := &v.records[i]
-		k := key(r.Scenario, r.Level, r.Run)
-		byRun[k] = append(byRun[k], i)
-	}
-	for i := range v.report.Results {
-		r := &v.report.Results[i]
-		if r.Made == nil {
-			v.note("%s: its %s cannot be made again, since prompts were written or recorded, or "+
-				"the results are of an earlier version", r.Name(), table.Plural(r.Pooled.Requests, "request"))
-			continue
-		}
-		for _, run := range indexes(r) {
-			j := &job{result: r, run: run, at: byRun[key(r.Pooled.Scenario, r.Level, run)]}
-			for _, i := range j.at {
-				j.records = append(j.records, v.records[i])
-			}
-			jobs = append(jobs, j)
-		}
-	}
-	var working sync.WaitGroup
-	next := make(chan *job)
-	for range min(runtime.GOMAXPROCS(0), len(jobs)) {
-		working.Go(func() {
-			for j := range next {
-				d := harness.Derivation{Scenario: j.result.Pooled.Scenario, Level: j.result.Level, Run: j.run,
-					Complete: v.report.Stopped == ""}
-				j.n, j.found, j.err = d.Derive(j.result.Made, j.records)
-			}
-		})
-	}
-	for _, j := range jobs {
-		next <- j
-	}
-	close(next)
-	working.Wait()
-	n := 0
-	refused := map[string]bool{}
-	for _, j := range jobs {
-		n += j.n
-		at := fmt.Sprintf("%s, run %d", j.result.Name(), j.run+1)
-		if j.err != nil {
-			if _, ok := j.err.(*harness.FormError); ok {
-				if name := j.result.Name(); !refused[name] {
-					refused[name] = true
-					v.note("%s: %v", name, j.err)
-				}
-			} else {
-				v.differs(resultsFile, at, "%v", j.err)
-			}
-			continue
-		}
-		for _, d := range j.found[:min(len(j.found), maxFound)] {
-			if d.Record >= 0 {
-				v.differs(recordsFile, place(j.at[d.Record]), "%s: %s", at, d.About)
-			} else {
-				v.differs(recordsFile, at, "%s", d.About)
-			}
-		}
-	}
-	warm, found := harness.WarmedUp(v.records)
-	for _, d := range found {
-		v.differs(recordsFile, place(d.Record), "%s", d.About)
-	}
-	n += warm
-	v.check("requests", n, "%d of %d made again from the seeds; what they ask, how much and when "+
-		"is the same", n, len(v.records))
 }
