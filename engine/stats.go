@@ -70,8 +70,9 @@ type Stats struct {
 	BatchSequences uint64
 
 	// Utilizations counts steps by the Utilization with which they began: up to 1/20, 2/20 and so on.
-	// Between two looks at it no peak is lost.
-	Utilizations [UtilizationBuckets]uint64
+	// It misses no peak between two looks. UtilizationSum is the sum over all steps.
+	Utilizations   [UtilizationBuckets]uint64
+	UtilizationSum float64
 
 	// Memories on disk.
 	DiskMemories    int
@@ -168,6 +169,7 @@ type served struct {
 	batches         [BatchBuckets]uint64
 	sequences       uint64
 	utilizations    [UtilizationBuckets]uint64
+	utilizationSum  float64
 	restoredBytes   uint64
 	restore         time.Duration
 }
@@ -178,6 +180,7 @@ func (s *served) step(n int, utilization float64) {
 	s.sequences += uint64(n)
 	bucket := int(math.Ceil(utilization*UtilizationBuckets)) - 1
 	s.utilizations[min(max(bucket, 0), UtilizationBuckets-1)]++
+	s.utilizationSum += utilization
 }
 
 // count counts a request that has ended.
@@ -196,7 +199,8 @@ func (s *served) count(r *Result) {
 
 func (s *served) publish(st *Stats) {
 	st.FromHot, st.FromDisk, st.FromCold = s.hot, s.disk, s.cold
-	st.Batches, st.BatchSequences, st.Utilizations = s.batches, s.sequences, s.utilizations
+	st.Batches, st.BatchSequences = s.batches, s.sequences
+	st.Utilizations, st.UtilizationSum = s.utilizations, s.utilizationSum
 	st.RestoredBytes, st.RestoreTime = s.restoredBytes, s.restore
 }
 

@@ -48,11 +48,12 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		labelled{"io", float64(f.IO)}, labelled{"disk_slow", float64(f.DiskSlow)},
 		labelled{"read", float64(f.Read)}, labelled{"superseded", float64(f.Superseded)})
 	b = appendCounts(b, "loadstone_batch_sequences", "Sequences in a step of the model.",
-		st.Batches[:], func(i int) float64 { return float64(int(1) << i) })
-	b = appendSample(b, "loadstone_batch_sequences_sum", float64(st.BatchSequences))
+		st.Batches[:], func(i int) float64 { return float64(int(1) << i) },
+		float64(st.BatchSequences))
 	return appendCounts(b, "loadstone_pool_step_utilization_ratio",
-		"Steps of the model by the loadstone_pool_utilization_ratio with which they began.",
-		st.Utilizations[:], func(i int) float64 { return float64(i+1) / engine.UtilizationBuckets })
+		"The loadstone_pool_utilization_ratio with which a step of the model begins.",
+		st.Utilizations[:], func(i int) float64 { return float64(i+1) / engine.UtilizationBuckets },
+		st.UtilizationSum)
 }
 
 func appendPool(b []byte, st engine.Stats) []byte {
@@ -160,9 +161,10 @@ func appendSeries(b []byte, name, kind, help, label string, series ...labelled) 
 	return b
 }
 
-// appendCounts appends a histogram without its sum. bound is the upper bound of each bucket but the
-// last.
-func appendCounts(b []byte, name, help string, buckets []uint64, bound func(int) float64) []byte {
+// appendCounts appends a histogram. bound is the upper bound of each bucket but the last, and sum
+// that of all that was observed.
+func appendCounts(b []byte, name, help string, buckets []uint64, bound func(int) float64,
+	sum float64) []byte {
 	b = appendHead(b, name, "histogram", help)
 	var total uint64
 	for i, n := range buckets {
@@ -173,5 +175,6 @@ func appendCounts(b []byte, name, help string, buckets []uint64, bound func(int)
 		}
 		b = appendSample(b, name+`_bucket{le="`+le+`"}`, float64(total))
 	}
+	b = appendSample(b, name+"_sum", sum)
 	return appendSample(b, name+"_count", float64(total))
 }

@@ -24,4 +24,9 @@ func ExampleAudit_Run() {
 	}
 	fmt.Println(err)
 	// Output:
+	// repeatable pass
+	// identity pass
+	// leaks pass
+	// count pass
+	// <nil>
 }

@@ -39,7 +39,8 @@ func TestREADMETable(t *testing.T) {
 	}
 }
 
-// baselineTable is the table in Markdown: a row for each model and scenario.
+// baselineTable is the table in Markdown: a row for each model and scenario. The README begins with
+// what the embedded model, tiny, is measured at, so the table leaves it out.
 func baselineTable(t *testing.T) string {
 	files, err := filepath.Glob("../../benchdata/baseline/*.txt")
 	if err != nil || len(files) == 0 {
@@ -48,6 +49,9 @@ func baselineTable(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| model | scenario | first token p50 | p50 | p95 | p99 | tok/s | hit rate |\n|---|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, file := range files {
+		if filepath.Base(file) == "tiny.txt" {
+			continue
+		}
 		in := benchfmt.Files{Paths: []string{file}}
 		var names []string
 		values := map[string]map[string][]float64{} // by scenario and unit

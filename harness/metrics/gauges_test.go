@@ -38,9 +38,9 @@ func TestSampleOfServers(t *testing.T) {
 func TestPeakBetweenScrapes(t *testing.T) {
 	scrape := func(upTo5, upTo10, upTo90, all int) Metrics {
 		const name = "loadstone_pool_step_utilization_ratio"
-		m, err := Parse(strings.NewReader(fmt.Sprintf("%[1]s_bucket{le=\"0.05\"} %d\n"+
-			"%[1]s_bucket{le=\"0.1\"} %d\n%[1]s_bucket{le=\"0.9\"} %d\n"+
-			"%[1]s_bucket{le=\"+Inf\"} %d\n%[1]s_count %[5]d\n", name, upTo5, upTo10, upTo90, all)))
+		m, err := Parse(strings.NewReader(fmt.Sprintf("%[1]s_bucket{le=\"0.05\"} %[2]d\n"+
+			"%[1]s_bucket{le=\"0.1\"} %[3]d\n%[1]s_bucket{le=\"0.9\"} %[4]d\n"+
+			"%[1]s_bucket{le=\"+Inf\"} %[5]d\n%[1]s_count %[5]d\n", name, upTo5, upTo10, upTo90, all)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,4 +50,5 @@ func Example() {
 		}
 	}
 	// Output:
+	// {"role":"user","content":"What is a loadstone?"}; 8 tokens were answered
 }

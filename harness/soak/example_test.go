@@ -26,4 +26,6 @@ func ExampleNew() {
 		}
 	}
 	// Output:
+	// first token: no trend
+	// memory: trend
 }
