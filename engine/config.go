@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/engine/internal/snapshot"
 	"loadstone/internal/files"
+	"loadstone/internal/objects"
+	"loadstone/internal/seal"
 )
 
 // Config says what an engine runs and how much it may take. The zero value of each number is its
@@ -43,6 +46,10 @@ type Config struct {
 	// on others that mount it. An agent's memory then moves to the engine that gets its next request.
 	// See "Several engines on one directory" in the documentation of the package
 	Shared bool
+	// Bucket keeps agents' memories in an object store instead of in a directory. It is Shared, and Dir
+	// must be empty. SealKeys seal what is put there. The caller closes it, after the engine. See "An
+	// object store" in the documentation of the package
+	Bucket objects.Bucket
 	// Lease is how long an engine that hangs is waited for: then others have what it has not saved of
 	// its agents computed anew. One whose process has ended is not waited for. 0: 15 seconds
 	Lease time.Duration
@@ -61,6 +68,17 @@ type Config struct {
 
 	// Files is the file system of Dir; tests give others. nil: the operating system's
 	Files files.System
+}
+
+// chunkCache is how many bytes of KV that was read from a bucket, or put there, stay in RAM: what a
+// restore of another agent may have in common with it, and the pool not any more.
+const chunkCache = 128 << 20
+
+// useBucket has the memories in the bucket.
+func (c *Config) useBucket(keys []*seal.Key) {
+	c.Shared, c.Dir = true, objects.Root
+	c.Files = objects.New(c.Bucket, objects.Options{Keys: keys, Fence: snapshot.Fence, Term: c.Lease,
+		Cache: chunkCache})
 }
 
 // complete puts the defaults in and returns what the budget has room for.
@@ -89,7 +107,10 @@ func (c *Config) complete() (kv.Layout, error) {
 		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
 			"SaveWithin, MaxPerAgent and Lease must not be negative")
 	}
-	if _, system := cmp.Or[files.System](c.Files, files.OS{}).(files.OS); system && c.Shared && !files.Locks {
+	if c.Bucket != nil && (c.Dir != "" || c.Files != nil) {
+		return kv.Layout{}, errors.New("engine: Config has a Bucket, and Dir or Files besides")
+	}
+	if _, system := cmp.Or[files.System](c.Files, files.OS{}).(files.OS); system && c.Shared && c.Bucket == nil && !files.Locks {
 		return kv.Layout{}, errors.New("engine: Config.Shared needs files that can be locked, " +
 			"which this operating system does not have")
 	}

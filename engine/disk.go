@@ -73,7 +73,7 @@ const (
 // openDisk opens the directory of memories, if the engine has one.
 func (e *Engine) openDisk() error {
 	c := &e.cfg
-	if c.Dir == "" {
+	if c.Dir == "" && c.Bucket == nil {
 		return nil
 	}
 	h := snapshot.Header{Fingerprint: c.Fingerprint, Shape: e.layout.Shape}
@@ -84,6 +84,9 @@ func (e *Engine) openDisk() error {
 			return fmt.Errorf("engine: Config.SealKeys: %w", err)
 		}
 		keys = append(keys, k)
+	}
+	if c.Bucket != nil {
+		c.useBucket(keys)
 	}
 	s, err := c.openStore(h, keys)
 	if err != nil {

@@ -12,12 +12,33 @@ import (
 
 	"loadstone/engine/internal/kv"
 	"loadstone/internal/files/filestest"
+	"loadstone/internal/objects"
+	"loadstone/internal/objects/objectstest"
 )
 
 // A replica is an engine that shares a directory, and its process.
 type replica struct {
 	*Engine
-	process *filestest.Process
+	process interface {
+		Stop()
+		Resume()
+		Stopped() bool
+		Kill()
+	}
+}
+
+// A ground is what engines share in a test: a directory on a file system or, if that is nil, a bucket.
+type ground struct {
+	sim    *filestest.Sim
+	bucket *objectstest.Memory
+}
+
+// onBoth runs a test on each kind of ground, a new one for each call of fresh.
+func onBoth(t *testing.T, f func(t *testing.T, fresh func() ground)) {
+	t.Run("folder", func(t *testing.T) { f(t, func() ground { return ground{sim: filestest.NewSim()} }) })
+	t.Run("bucket", func(t *testing.T) {
+		f(t, func() ground { return ground{bucket: objectstest.NewMemory()} })
+	})
 }
 
 func sharedConfig() Config {
@@ -26,12 +47,17 @@ func sharedConfig() Config {
 	return cfg
 }
 
-// startReplica starts an engine on a file system that others use as well.
-func startReplica(t *testing.T, sim *filestest.Sim) *replica {
+// startReplica starts an engine on a ground that others use as well.
+func startReplica(t *testing.T, g ground) *replica {
 	t.Helper()
-	r := &replica{process: filestest.NewProcess(sim.System())}
-	cfg := sharedConfig()
-	cfg.Files = r.process
+	r, cfg := &replica{}, sharedConfig()
+	if g.sim != nil {
+		p := filestest.NewProcess(g.sim.System())
+		r.process, cfg.Files = p, p
+	} else {
+		p := objectstest.NewProcess(g.bucket)
+		r.process, cfg.Bucket, cfg.Dir = p, p, ""
+	}
 	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -59,9 +85,11 @@ func (r *replica) turn(t *testing.T, agent string, prompt []int32) (text []int32
 
 // An agent that goes from engine to engine, turn by turn, finds all of its memory at each, without
 // a moment in between, and back at the first one what the others have added.
-func TestMoves(t *testing.T) {
+func TestMoves(t *testing.T) { onBoth(t, testMoves) }
+
+func testMoves(t *testing.T, fresh func() ground) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := filestest.NewSim()
+		sim := fresh()
 		var all [3]*replica
 		for i := range all {
 			all[i] = startReplica(t, sim)
@@ -102,9 +130,11 @@ func TestMoves(t *testing.T) {
 }
 
 // What the operator asks of one engine holds for all.
-func TestMovesAgents(t *testing.T) {
+func TestMovesAgents(t *testing.T) { onBoth(t, testMovesAgents) }
+
+func testMovesAgents(t *testing.T, fresh func() ground) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := filestest.NewSim()
+		sim := fresh()
 		a, b := startReplica(t, sim), startReplica(t, sim)
 		defer a.Close()
 		defer b.Close()
@@ -141,12 +171,14 @@ func TestMovesAgents(t *testing.T) {
 }
 
 // An engine that ends gives its agents to the others, and one that is killed loses them at once,
-// with what was not on disk.
-func TestMovesFromTheDead(t *testing.T) {
+// with what was not on disk. Of a bucket's nobody sees that it was killed: it is waited for as if it hung.
+func TestMovesFromTheDead(t *testing.T) { onBoth(t, testMovesFromTheDead) }
+
+func testMovesFromTheDead(t *testing.T, fresh func() ground) {
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sim := filestest.NewSim()
+				sim := fresh()
 				a, b := startReplica(t, sim), startReplica(t, sim)
 				defer b.Close()
 				s := durable(t, a.Engine, "ann", count(1, 9))
@@ -159,6 +191,9 @@ func TestMovesFromTheDead(t *testing.T) {
 				if killed {
 					a.kill()
 					want = len(first) - 1
+					if sim.bucket != nil {
+						time.Sleep(2 * sharedConfig().leaseTerm())
+					}
 				} else {
 					a.Close()
 				}
@@ -174,10 +209,12 @@ func TestMovesFromTheDead(t *testing.T) {
 
 // An engine that hangs is waited for as long as its lease lasts. Another one has its agents then,
 // and when it goes on it says that its turn is not saved.
-func TestMovesFromTheStopped(t *testing.T) {
+func TestMovesFromTheStopped(t *testing.T) { onBoth(t, testMovesFromTheStopped) }
+
+func testMovesFromTheStopped(t *testing.T, fresh func() ground) {
 	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
-		sim := filestest.NewSim()
+		sim := fresh()
 		a, b := startReplica(t, sim), startReplica(t, sim)
 		defer a.Close()
 		defer b.Close()
@@ -228,10 +265,12 @@ func TestMovesFromTheStopped(t *testing.T) {
 
 // A durable request whose agent is taken away before its turn is saved gets its answer, and the
 // reason.
-func TestSupersededDurable(t *testing.T) {
+func TestSupersededDurable(t *testing.T) { onBoth(t, testSupersededDurable) }
+
+func testSupersededDurable(t *testing.T, fresh func() ground) {
 	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
-		sim := filestest.NewSim()
+		sim := fresh()
 		a, b := startReplica(t, sim), startReplica(t, sim)
 		defer a.Close()
 		defer b.Close()
@@ -247,7 +286,11 @@ func TestSupersededDurable(t *testing.T) {
 			t.Error(err)
 		}
 		a.process.Resume()
-		if err := s.Saved(t.Context()); !errors.Is(err, ErrTaken) || SaveFailure(err) != "superseded" {
+		err = s.Saved(t.Context())
+		if errors.Is(err, objects.ErrAway) { // what was asked of the bucket meanwhile, it has not answered
+			err = s.Saved(t.Context())
+		}
+		if !errors.Is(err, ErrTaken) || SaveFailure(err) != "superseded" {
 			t.Errorf("the one that was stopped: %v", err)
 		}
 	})
@@ -258,7 +301,7 @@ func TestSupersededDurable(t *testing.T) {
 type walk struct {
 	*testing.T
 	rng      *rand.Rand
-	sim      *filestest.Sim
+	sim      ground
 	replicas [3]*replica
 	texts    map[string][]int32 // each agent's conversation
 	promised map[string]int     // how many tokens of it are on disk for certain
@@ -328,13 +371,15 @@ func (w *walk) turn(r *replica, agent string) {
 	}
 }
 
-func TestMovesAtRandom(t *testing.T) {
+func TestMovesAtRandom(t *testing.T) { onBoth(t, testMovesAtRandom) }
+
+func testMovesAtRandom(t *testing.T, fresh func() ground) {
 	quiet(t)
 	turns, cached, could := 0, 0, 0
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &walk{T: t, rng: rand.New(rand.NewPCG(seed, 1)), sim: filestest.NewSim(),
+				w := &walk{T: t, rng: rand.New(rand.NewPCG(seed, 1)), sim: fresh(),
 					texts: map[string][]int32{}, promised: map[string]int{}}
 				for i := range w.replicas {
 					w.replicas[i] = startReplica(t, w.sim)

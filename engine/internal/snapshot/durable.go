@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 const durableSuffix = ".durable"
@@ -29,17 +30,17 @@ func (s *Store) AnyDurable() bool {
 }
 
 // mark makes or removes an empty file, which is on disk, synced, before it returns.
-func (s *Store) mark(path string, there bool) error {
+func (s *Store) mark(sys files.System, path string, there bool) error {
 	var err error
 	if there {
-		err = s.sys.Mark(path)
+		err = sys.Mark(path)
 	} else {
-		err = s.removeFile(path)
+		err = removeFile(sys, path)
 	}
 	if err != nil {
 		return err
 	}
-	return s.sys.SyncDir(s.dir)
+	return sys.SyncDir(s.dir)
 }
 
 // SetDurable says whether each answer to an agent waits until it is on disk. That itself is on
@@ -49,7 +50,9 @@ func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
 	defer s.change.Unlock()
 	name := FileName(agent)
 	path := s.durablePath(name)
-	err := s.owning(agent, s.grant(agent), func() error { return s.mark(path, durable) })
+	err := s.owning(agent, s.grant(agent), func(sys files.System) error {
+		return s.mark(sys, path, durable)
+	})
 	if err != nil {
 		return err
 	}

@@ -197,7 +197,7 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 
 // evict deletes a snapshot, because of its age or for lack of room, unless another store uses it.
 func (s *Store) evict(e *Entry, crowded bool) {
-	release, ok := s.mayEvict(e)
+	sys, release, ok := s.mayEvict(e)
 	if !ok {
 		return
 	}
@@ -209,5 +209,5 @@ func (s *Store) evict(e *Entry, crowded bool) {
 	}
 	s.forget(e)
 	s.mu.Unlock()
-	s.unlink(e.Header.Agent)
+	s.unlink(sys, e.Header.Agent)
 }

@@ -165,7 +165,13 @@ func (s *Store) Import(principal string, r io.Reader, hold func(agent kv.Agent) 
 		return h, err
 	}
 	return kept, s.install(kept, s.grant(h.Agent), makesRoomOnce, place, func(w io.Writer) error {
-		if _, err := w.Write(p.with(kept)); err != nil {
+		n := len(kept.encode())
+		before := p.with(kept)
+		if err := writeAll(w, before[:n]); err != nil {
+			return err
+		}
+		kept.cutBefore(w, -1)
+		if err := writeAll(w, before[n:]); err != nil {
 			return err
 		}
 		buf := make([]byte, max(tagBytes, h.maxChunk()))
@@ -174,7 +180,8 @@ func (s *Store) Import(principal string, r io.Reader, hold func(agent kv.Agent) 
 			if err := p.readChunk(r, i, b); err != nil {
 				return err
 			}
-			if _, err := w.Write(b); err != nil {
+			kept.cutBefore(w, i)
+			if err := writeAll(w, b); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 // A File is an open snapshot file whose preamble is verified.
@@ -42,7 +43,7 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 // open opens an agent's file and reads its preamble, if its header fits. Where there is a file and
 // it is of no use, it is returned with the error.
 func (s *Store) open(agent kv.Agent, fits func(*Header) error) (*File, error) {
-	p, err := s.openPlain(s.path(agent))
+	p, err := s.openPlain(s.sys, s.path(agent))
 	if errors.Is(err, ErrCorrupt) {
 		f, openErr := s.sys.Open(s.path(agent))
 		if openErr != nil {
@@ -121,7 +122,7 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	path := s.path(agent)
-	release, err := s.guard(FileName(agent))
+	sys, release, err := s.guard(FileName(agent), true)
 	if err != nil {
 		return
 	}
@@ -134,13 +135,13 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 		s.forget(e)
 	}
 	s.mu.Unlock()
-	s.setAside(path, why)
-	s.sys.Remove(pinName(path))
+	setAside(sys, path, why)
+	sys.Remove(pinName(path))
 	s.trimBad()
 }
 
-func (s *Store) setAside(path string, why error) {
-	s.sys.Rename(path, strings.TrimSuffix(path, "memory")+Reason(why)+".bad")
+func setAside(sys files.System, path string, why error) {
+	sys.Rename(path, strings.TrimSuffix(path, "memory")+Reason(why)+".bad")
 }
 
 // quarantined returns the quarantined files, the oldest first.

@@ -116,10 +116,10 @@ func (s *Store) install(h Header, grant lease, room rooming, at func(take func()
 func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
-	sys := placing{s.sys, func(rename func() error) error {
-		return s.owning(h.Agent, grant, func() error {
+	sys := placing{s.sys, func(rename func(files.System) error) error {
+		return s.owning(h.Agent, grant, func(sys files.System) error {
 			return at(func() error {
-				if err := rename(); err != nil {
+				if err := rename(sys); err != nil {
 					return err
 				}
 				s.take(h, size)
@@ -128,6 +128,9 @@ func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func()
 		})
 	}}
 	err := files.Replace(sys, s.path(h.Agent), pattern, func(f files.File) error {
+		if s.fenced != nil {
+			return fill(f) // whose pieces are kept apart
+		}
 		w := bufio.NewWriterSize(f, int(min(size, ioPortion)))
 		return cmp.Or(fill(w), w.Flush())
 	})
@@ -140,11 +143,11 @@ func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func()
 // placing is a System whose files are given their names by place.
 type placing struct {
 	files.System
-	place func(rename func() error) error
+	place func(rename func(files.System) error) error
 }
 
 func (p placing) Rename(from, to string) error {
-	return p.place(func() error { return p.System.Rename(from, to) })
+	return p.place(func(sys files.System) error { return sys.Rename(from, to) })
 }
 
 // take puts the file of an agent that has just got its name into the index.

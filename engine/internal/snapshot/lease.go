@@ -26,7 +26,14 @@ type lease struct {
 	Held       bool   `json:"held"`
 }
 
-const leaseSuffix = ".lease"
+// Fence is how the names of leases end, which are the fences of a bucket's System.
+const Fence = "lease"
+
+const leaseSuffix = "." + Fence
+
+// owed is what a hold has instead of a lease when the file system failed: requests go on, and the lease
+// is taken before anything is written; see settle.
+var owed = lease{Generation: -1}
 
 // same reports whether two leases are of the same taking.
 func (l lease) same(m lease) bool { return l.Owner == m.Owner && l.Generation == m.Generation }
@@ -35,7 +42,8 @@ func (l lease) same(m lease) bool { return l.Owner == m.Owner && l.Generation ==
 type hold struct {
 	n      int
 	ready  chan struct{} // closed when grant is there
-	grant  lease         // zero: another store had the lease
+	grant  lease         // zero: another store had the lease; owed: the file system failed
+	paid   lease         // grant, if no other store has had the agent since the index was right
 	lost   bool          // another store has, or had, the lease: the next user tries to get one again
 	ending bool
 	gone   chan struct{} // closed when the lease is given back
@@ -47,8 +55,8 @@ func (s *Store) leasePath(name string) string {
 }
 
 // readLease returns a memory's lease, the zero lease if there is none, or one that makes no sense.
-func (s *Store) readLease(name string) (l lease, err error) {
-	text, err := files.ReadFile(s.sys, s.leasePath(name))
+func (s *Store) readLease(sys files.System, name string) (l lease, err error) {
+	text, err := files.ReadFile(sys, s.leasePath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return lease{}, nil
 	}
@@ -60,13 +68,13 @@ func (s *Store) readLease(name string) (l lease, err error) {
 
 // writeLease writes a memory's lease. It need not survive a loss of power, which ends the stores as
 // well. The caller guards the memory.
-func (s *Store) writeLease(name string, l lease) error {
+func (s *Store) writeLease(sys files.System, name string, l lease) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
 	path := s.leasePath(name)
-	return files.ReplaceUnsynced(s.sys, path, filepath.Base(path)+".*.tmp", func(f files.File) error {
+	return files.ReplaceUnsynced(sys, path, filepath.Base(path)+".*.tmp", func(f files.File) error {
 		_, err := f.Write(text)
 		return err
 	})
@@ -112,9 +120,12 @@ func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error 
 	sh := s.share
 	h, ready, first := sh.enter(agent)
 	if first {
-		grant := s.acquire(ctx, agent, changed)
+		grant, unchanged := s.acquire(ctx, agent, changed)
 		sh.mu.Lock()
-		h.grant, h.lost = grant, grant == lease{}
+		if unchanged {
+			h.paid = grant
+		}
+		h.grant, h.lost = grant, grant == lease{} || grant == owed
 		sh.mu.Unlock()
 		close(ready)
 	}
@@ -125,35 +136,68 @@ func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error 
 	return nil
 }
 
-// acquire takes an agent's lease. It returns the zero lease if another store has it.
-func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) lease {
+// acquire takes an agent's lease. It returns the zero lease if another store has it, and owed if the
+// files cannot be reached.
+func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) (
+	grant lease, unchanged bool,
+) {
 	sh := s.share
 	ctx, cancel := context.WithTimeout(ctx, sh.term/3)
 	defer cancel()
 	grant, before, err := s.takeLease(ctx, agent)
+	if err != nil && !errors.Is(err, ErrTaken) && !errors.Is(err, files.ErrLocked) {
+		slog.Warn("an agent's lease cannot be taken; its turn will be saved once it can", "file",
+			FileName(agent), "reason", err)
+		return owed, false
+	}
 	if err != nil {
 		slog.Warn("an agent's memory is another server's at present; its turn here will not be saved",
 			"file", FileName(agent), "reason", err)
 	}
 	sh.mu.Lock()
-	known, ok := sh.known[agent]
+	_, ok := sh.known[agent]
+	unchanged = sh.unchanged(agent, before)
 	if grant == (lease{}) {
 		delete(sh.known, agent)
 	} else {
 		sh.known[agent] = grant
 	}
 	sh.mu.Unlock()
-	if !ok || grant == (lease{}) || !known.same(before) {
+	if !ok || grant == (lease{}) || !unchanged {
 		s.look(agent)
 		changed()
 	}
-	return grant
+	return grant, unchanged
 }
+
+// unchanged reports whether no other store has had an agent whose lease is now, since this one's index
+// was right: the lease is as it was then, or as this store has taken it without hearing so. The caller
+// holds mu.
+func (sh *share) unchanged(agent kv.Agent, now lease) bool {
+	known, c := sh.known[agent], sh.claims[FileName(agent)]
+	return known.same(now) || now == c.grant && known.same(c.before)
+}
+
+// A claim is a lease that was written with an error: it may be there, or come to be.
+type claim struct {
+	grant, before lease
+	at            time.Time
+}
+
+// claimsKept is how long a claim is looked after that nobody holds.
+const claimsKept = time.Minute
 
 // takeLease waits for an agent's lease and takes it. It returns the lease that was there before.
 func (s *Store) takeLease(ctx context.Context, agent kv.Agent) (grant, before lease, err error) {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+	longest := 50 * time.Millisecond
+	if s.fenced != nil {
+		longest *= 4 // each look is a request
+	}
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, longest) {
 		grant, before, err = s.tryLease(agent)
+		if errors.Is(err, files.ErrFenced) { // another one was faster
+			err = nil
+		}
 		if err != nil || grant != (lease{}) {
 			return grant, before, err
 		}
@@ -168,14 +212,20 @@ func (s *Store) takeLease(ctx context.Context, agent kv.Agent) (grant, before le
 // tryLease takes an agent's lease if no other store has it.
 func (s *Store) tryLease(agent kv.Agent) (grant, before lease, err error) {
 	name := FileName(agent)
-	release, err := s.guard(name)
+	sys, release, err := s.guard(name, false)
 	if err != nil {
 		return lease{}, lease{}, err
 	}
 	defer release()
-	if before, err = s.readLease(name); err != nil || s.elsewhere(before) {
+	if before, err = s.readLease(sys, name); err != nil || s.elsewhere(before) {
 		return lease{}, before, err
 	}
+	grant, err = s.putLease(sys, name, before)
+	return grant, before, err
+}
+
+// putLease takes the lease of the memory that has a name. The caller guards the memory.
+func (s *Store) putLease(sys files.System, name string, before lease) (grant lease, err error) {
 	sh := s.share
 	sh.mu.Lock()
 	sh.last = max(sh.last, before.Generation) + 1
@@ -183,12 +233,20 @@ func (s *Store) tryLease(agent kv.Agent) (grant, before lease, err error) {
 	closed := sh.closed
 	sh.mu.Unlock()
 	if closed {
-		return lease{}, before, ErrTaken
+		return lease{}, ErrTaken
 	}
-	if err := s.writeLease(name, grant); err != nil {
-		return lease{}, before, err
+	err = s.writeLease(sys, name, grant)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if err != nil {
+		t := claim{grant, before, time.Now()}
+		if last := sh.claims[name]; last.grant == before && before != (lease{}) {
+			t.before = last.before
+		}
+		sh.claims[name] = t
+		return lease{}, err
 	}
-	return grant, before, nil
+	return grant, nil
 }
 
 // Retain is Hold for one who knows that somebody holds the agent. It reports whether that was so;
@@ -260,19 +318,28 @@ func (s *Store) yield(agent kv.Agent, h *hold) {
 
 // giveBack notes in the directory that a lease is not held, if this store still has it.
 func (s *Store) giveBack(name string, grant lease) error {
+	sh := s.share
+	sh.mu.Lock()
+	if grant == owed {
+		grant = sh.claims[name].grant
+	}
+	sh.mu.Unlock()
 	if grant == (lease{}) {
 		return nil
 	}
-	release, err := s.guard(name)
+	sys, release, err := s.guard(name, false)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if now, err := s.readLease(name); err != nil || now != grant {
+	if now, err := s.readLease(sys, name); err != nil || now != grant {
 		return err
 	}
 	grant.Held = false
-	return s.writeLease(name, grant)
+	if err := s.writeLease(sys, name, grant); !errors.Is(err, files.ErrFenced) {
+		return err
+	}
+	return nil // another store has it
 }
 
 // yieldRest gives the leases back that could not be given back before.
@@ -282,6 +349,26 @@ func (s *Store) yieldRest() {
 	s.share.mu.Unlock()
 	for agent, h := range rest {
 		s.yield(agent, h)
+	}
+	s.yieldClaims(rest)
+}
+
+// yieldClaims gives leases back that were taken without hearing so, and that nobody holds.
+func (s *Store) yieldClaims(holds map[kv.Agent]*hold) {
+	sh := s.share
+	sh.mu.Lock()
+	claims := maps.Clone(sh.claims)
+	sh.mu.Unlock()
+	for agent := range holds {
+		delete(claims, FileName(agent))
+	}
+	for name, t := range claims {
+		err := s.giveBack(name, t.grant)
+		sh.mu.Lock()
+		if err == nil && sh.claims[name] == t && time.Since(t.at) > claimsKept {
+			delete(sh.claims, name)
+		}
+		sh.mu.Unlock()
 	}
 }
 
@@ -309,27 +396,65 @@ func (sh *share) lose(agent kv.Agent, grant lease) {
 
 // owning calls f, which changes an agent's files, if the store still has the lease that it was
 // granted. No other store changes them meanwhile.
-func (s *Store) owning(agent kv.Agent, grant lease, f func() error) error {
+func (s *Store) owning(agent kv.Agent, grant lease, f func(files.System) error) error {
 	if s.share == nil {
-		return f()
+		return f(s.sys)
 	}
 	if grant == (lease{}) {
 		return fmt.Errorf("%w: this server was not granted its lease", ErrTaken)
 	}
 	name := FileName(agent)
-	release, err := s.guard(name)
+	sys, release, err := s.guard(name, false)
 	if err != nil {
 		return err
 	}
 	defer release()
-	now, err := s.readLease(name)
+	now, err := s.readLease(sys, name)
 	if err != nil {
 		return err
+	}
+	if grant == owed {
+		if grant, now, err = s.settle(sys, agent, now); err != nil {
+			return err
+		}
 	}
 	if now != grant {
 		s.share.lose(agent, grant)
 		return fmt.Errorf("%w: its lease has generation %d, and this server had generation %d",
 			ErrTaken, now.Generation, grant.Generation)
 	}
-	return f()
+	if err = f(sys); errors.Is(err, files.ErrFenced) {
+		s.share.lose(agent, grant)
+		return fmt.Errorf("%w: its lease has changed: %w", ErrTaken, err)
+	}
+	return err
+}
+
+// settle takes the lease that an agent's request would have taken if the file system had not failed, if
+// no other store has had the agent since this one had it last. The caller guards the memory, whose lease
+// is now. It returns the lease that this store has, and the one that is there.
+func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (grant, there lease, err error) {
+	sh := s.share
+	sh.mu.Lock()
+	h, unchanged := sh.holds[agent], sh.unchanged(agent, now)
+	var has, paid lease
+	if h != nil {
+		has, paid = h.grant, h.paid
+	}
+	sh.mu.Unlock()
+	switch {
+	case has != (lease{}) && has == paid:
+		return has, now, nil // it was settled
+	case has != owed || !unchanged:
+		return lease{}, now, fmt.Errorf("%w: it went on while this one could not reach the files", ErrTaken)
+	}
+	if grant, err = s.putLease(sys, FileName(agent), now); err != nil {
+		return lease{}, now, err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if h.grant == owed { // else a request has taken a later one meanwhile
+		h.grant, h.paid, h.lost, sh.known[agent] = grant, grant, false, grant
+	}
+	return grant, grant, nil
 }

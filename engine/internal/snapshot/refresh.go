@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 // Refresh compares the index with the directory, where others write, too.
@@ -39,7 +40,7 @@ func (s *Store) Refresh() {
 		if delete(indexed, f.Name()); ok && e.Bytes == f.Size() && !f.ModTime().After(e.Used) {
 			continue
 		}
-		if e, err := s.readEntry(filepath.Join(s.dir, f.Name())); err == nil {
+		if e, err := s.readEntry(s.sys, filepath.Join(s.dir, f.Name())); err == nil {
 			s.look(e.Header.Agent)
 		}
 	}
@@ -76,19 +77,19 @@ func (s *Store) dropLeases(all []fs.FileInfo, there map[string]bool) {
 }
 
 func (s *Store) dropLease(name string) {
-	release, err := s.guard(name)
+	sys, release, err := s.guard(name, true)
 	if err != nil {
 		return
 	}
 	defer release()
 	path := s.leasePath(name)
-	info, err := s.sys.Stat(path)
+	info, err := sys.Stat(path)
 	if err != nil || time.Since(info.ModTime()) < leaseKept {
 		return
 	}
-	l, err := s.readLease(name)
+	l, err := s.readLease(sys, name)
 	if err == nil && (!l.Held || l.Owner != s.share.id && !s.share.alive(l.Owner)) {
-		s.sys.Remove(path)
+		sys.Remove(path)
 	}
 }
 
@@ -104,15 +105,20 @@ func (s *Store) tryLook(agent kv.Agent) bool {
 	before := s.changes
 	s.mu.Unlock()
 	path, name := s.path(agent), FileName(agent)
-	e, err := s.readEntry(path)
+	sys, err := s.view(name, true)
+	if err != nil {
+		slog.Warn("memory file left alone", "file", name, "reason", err)
+		return true
+	}
+	e, err := s.readEntry(sys, path)
 	if err == nil && e.Header.Agent != agent {
 		err = corrupt("it is named for another agent")
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		slog.Warn("memory file left alone", "file", name, "reason", err)
 	}
-	_, unpinned := s.sys.Stat(pinName(path))
-	_, notDurable := s.sys.Stat(s.durablePath(name))
+	_, unpinned := sys.Stat(pinName(path))
+	_, notDurable := sys.Stat(s.durablePath(name))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes != before {
@@ -155,7 +161,7 @@ func (s *Store) Look(agent kv.Agent, changed func()) {
 	if sh == nil || agent.Anonymous() || s.Held(agent) {
 		return
 	}
-	l, err := s.readLease(FileName(agent))
+	l, err := s.readLease(s.sys, FileName(agent))
 	sh.mu.Lock()
 	known, ok := sh.known[agent]
 	sh.mu.Unlock()
@@ -169,23 +175,23 @@ func (s *Store) Look(agent kv.Agent, changed func()) {
 // mayEvict has no other store change an agent's files until release is called, if none is at work
 // with the agent and its file has not been used since the index was told. Otherwise it brings the
 // index up to date.
-func (s *Store) mayEvict(e *Entry) (release func(), ok bool) {
+func (s *Store) mayEvict(e *Entry) (sys files.System, release func(), ok bool) {
 	if s.share == nil {
-		return func() {}, true
+		return s.sys, func() {}, true
 	}
 	agent := e.Header.Agent
-	release, err := s.guard(FileName(agent))
+	sys, release, err := s.guard(FileName(agent), true)
 	if err != nil {
-		return nil, false
+		return nil, nil, false
 	}
-	info, err := s.sys.Stat(s.path(agent))
+	info, err := sys.Stat(s.path(agent))
 	if err != nil || info.ModTime().After(e.Used) || info.Size() != e.Bytes {
 		s.look(agent)
-	} else if l, err := s.readLease(FileName(agent)); err == nil && !s.elsewhere(l) {
-		return release, true
+	} else if l, err := s.readLease(sys, FileName(agent)); err == nil && !s.elsewhere(l) {
+		return sys, release, true
 	}
 	release()
-	return nil, false
+	return nil, nil, false
 }
 
 // elsewhere reports whether a lease is held by another store that is alive.

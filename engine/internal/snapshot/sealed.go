@@ -20,11 +20,20 @@ type plainFile struct {
 	size int64 // of what it holds
 }
 
+// fileKeys returns the keys with which the store seals its files. A bucket's System seals what it puts
+// by itself: sealed as files, what memories have in common would differ.
+func (s *Store) fileKeys() []*seal.Key {
+	if s.fenced != nil {
+		return nil
+	}
+	return s.keys
+}
+
 // openPlain opens a file. If the store has keys, the file must be sealed with one of them and
 // under its own name.
-func (s *Store) openPlain(path string) (*plainFile, error) {
-	p, sealed, err := s.openAny(path)
-	if err == nil && !sealed && len(s.keys) > 0 {
+func (s *Store) openPlain(sys files.System, path string) (*plainFile, error) {
+	p, sealed, err := s.openAny(sys, path)
+	if err == nil && !sealed && len(s.fileKeys()) > 0 {
 		p.f.Close()
 		return nil, corrupt("it is not sealed")
 	}
@@ -32,9 +41,12 @@ func (s *Store) openPlain(path string) (*plainFile, error) {
 }
 
 // openAny opens a file, sealed or not.
-func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
-	f, err := s.sys.Open(path)
+func (s *Store) openAny(sys files.System, path string) (p *plainFile, sealed bool, err error) {
+	f, err := sys.Open(path)
 	if err != nil {
+		if errors.Is(err, seal.ErrBroken) {
+			err = unread("record", err)
+		}
 		return nil, false, err
 	}
 	if p, sealed, err = s.opened(f, path); err != nil {
@@ -49,7 +61,7 @@ func (s *Store) opened(f files.File, path string) (p *plainFile, sealed bool, er
 	if err != nil {
 		return nil, false, err
 	}
-	r, sealed, err := seal.Open(f, info.Size(), filepath.Base(path), s.keys)
+	r, sealed, err := seal.Open(f, info.Size(), filepath.Base(path), s.fileKeys())
 	if err != nil {
 		return nil, sealed, unread("seal", err)
 	}
@@ -61,7 +73,7 @@ func (s *Store) opened(f files.File, path string) (p *plainFile, sealed bool, er
 
 // sizeOf returns the size on disk of a file that holds so many bytes.
 func (s *Store) sizeOf(plain int64) int64 {
-	if len(s.keys) == 0 {
+	if len(s.fileKeys()) == 0 {
 		return plain
 	}
 	return seal.Size(plain)
@@ -70,11 +82,12 @@ func (s *Store) sizeOf(plain int64) int64 {
 // sealing returns a function that writes what fill writes; if the store has keys, sealed under a
 // file's name.
 func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer) error {
-	if len(s.keys) == 0 {
+	keys := s.fileKeys()
+	if len(keys) == 0 {
 		return fill
 	}
 	return func(w io.Writer) error {
-		sealed, err := s.keys[0].NewWriter(w, name)
+		sealed, err := keys[0].NewWriter(w, name)
 		if err != nil {
 			return err
 		}
@@ -110,7 +123,7 @@ func (s *Store) checkKeys(read []examined) error {
 
 // sealPlain seals a file that is older than the store's key.
 func (s *Store) sealPlain(path string) error {
-	p, sealed, err := s.openAny(path)
+	p, sealed, err := s.openAny(s.sys, path)
 	if err != nil || sealed {
 		return err
 	}

@@ -3,12 +3,14 @@ package snapshot
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,9 @@ import (
 //	             third of a lease's term
 //	locks/NN     locked for the moment in which a store changes the files of an agent, or its lease
 //	NAME.lease   which store may write NAME.memory; see lease
+//
+// In a bucket (files.Fenced) there are no locks of agents' files: a change is made on the condition that
+// the lease has not changed. What follows is for a directory.
 //
 // That two stores never write one memory rests on the locks alone, and on no clock: who writes holds
 // the agent's lock while it compares the lease with the one that it was given and renames the file.
@@ -48,6 +53,7 @@ type share struct {
 	others map[string]sight
 	holds  map[kv.Agent]*hold
 	known  map[kv.Agent]lease // under which the index was right
+	claims map[string]claim   // by name
 	last   int64              // the largest generation that this store has given a lease
 	closed bool
 }
@@ -62,6 +68,7 @@ const (
 	joinWait     = 5 * time.Second       // for a store that is about to join, or uses the directory alone
 	guardWait    = 10 * time.Second      // for a lock that is held for a moment
 	refreshEvery = time.Minute           // the index is compared with the directory
+	collectEvery = 15 * time.Minute      // what no memory needs any more is looked for in a bucket
 	leaseKept    = time.Hour             // a lease without a memory, and files half written
 	linger       = 50 * time.Millisecond // a lease is kept so long after its last use
 )
@@ -78,7 +85,11 @@ func OpenShared(sys files.System, dir string, match Header, quota int64, ttl, te
 	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
-	if err := s.join(term); err != nil {
+	join := s.join
+	if s.fenced != nil {
+		join = s.joinFenced
+	}
+	if err := join(term); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories %s: %w", dir, err)
 	}
 	if err := s.begin(); err != nil {
@@ -98,15 +109,56 @@ func modelID(h *Header) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// join makes the store a member of those that use the directory.
-func (s *Store) join(term time.Duration) error {
-	sh := &share{
+func (s *Store) newShare(term time.Duration) *share {
+	return &share{
 		sys: s.sys, dir: s.dir, id: modelID(&s.match) + "-" + rand.Text(), term: term,
 		end:    make(chan struct{}),
 		others: make(map[string]sight),
 		holds:  make(map[kv.Agent]*hold),
 		known:  make(map[kv.Agent]lease),
+		claims: make(map[string]claim),
 	}
+}
+
+// ofModel returns an error if one of the members has another model.
+func (sh *share) ofModel(members []string) error {
+	for _, id := range members {
+		if id[:min(len(id), 8)] != sh.id[:8] {
+			return fmt.Errorf("it is in use by a server with another model, or another layout of "+
+				"its KV; give each model its own: %w", files.ErrLocked)
+		}
+	}
+	return nil
+}
+
+// joinFenced is join where locks do not end with their process. Of two that join at the same time
+// with other models, at least one sees the other. One that was killed is waited for.
+func (s *Store) joinFenced(term time.Duration) (err error) {
+	sh := s.newShare(term)
+	if sh.leave, err = s.sys.Lock(sh.member(sh.id)); err != nil {
+		return err
+	}
+	for began := time.Now(); ; time.Sleep(term / 6) {
+		var ids []string
+		if ids, err = s.members(); err == nil {
+			err = sh.ofModel(ids)
+		}
+		if !errors.Is(err, files.ErrLocked) || time.Since(began) > term*3/2 {
+			break
+		}
+		s.sys.Touch(sh.member(sh.id), time.Now()) // an error shows at the next one
+	}
+	if err != nil {
+		sh.leave()
+		return err
+	}
+	s.share = sh
+	return nil
+}
+
+// join makes the store a member of those that use the directory.
+func (s *Store) join(term time.Duration) error {
+	sh := s.newShare(term)
 	for _, sub := range []string{membersDir, locksDir} {
 		if err := s.sys.MkdirAll(filepath.Join(s.dir, sub)); err != nil {
 			return err
@@ -124,11 +176,8 @@ func (s *Store) join(term time.Duration) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range all {
-		if id[:min(len(id), 8)] != sh.id[:8] {
-			return fmt.Errorf("it is in use by a server with another model, or another layout of "+
-				"its KV; give each model its own: %w", files.ErrLocked)
-		}
+	if err := sh.ofModel(all); err != nil {
+		return err
 	}
 	if sh.leave, err = s.sys.Lock(sh.member(sh.id)); err != nil {
 		return err
@@ -174,16 +223,34 @@ func await(sys files.System, path string, longest time.Duration) (unlock func(),
 
 // guard has no other store change the files of the agent whose memory has a name, or the agent's
 // lease, until release is called.
-func (s *Store) guard(name string) (release func(), err error) {
+//
+// Changes are made on sys: where it has fences, nobody is kept from anything, and a change fails if
+// another store has changed the lease since. The files are as they are now if latest, and else may be as
+// this store has left them.
+func (s *Store) guard(name string, latest bool) (sys files.System, release func(), err error) {
+	if s.fenced != nil {
+		sys, err = s.view(name, latest)
+		return sys, func() {}, err
+	}
 	if s.share == nil {
-		return func() {}, nil
+		return s.sys, func() {}, nil
 	}
 	sum := kv.Digest(name)
 	release, err = await(s.sys, filepath.Join(s.dir, locksDir, hex.EncodeToString(sum[:1])), guardWait)
 	if err != nil {
-		return nil, fmt.Errorf("lock of an agent's files: %w", err)
+		return nil, nil, fmt.Errorf("lock of an agent's files: %w", err)
 	}
-	return release, nil
+	return s.sys, release, nil
+}
+
+// view returns a file system in which the files of the agent whose memory has a name are as they were
+// at one moment, where there is such a thing.
+func (s *Store) view(name string, latest bool) (files.System, error) {
+	if s.fenced == nil {
+		return s.sys, nil
+	}
+	return s.fenced.Begin(s.dir, strings.TrimSuffix(name, ".memory"), filepath.Base(s.leasePath(name)),
+		latest)
 }
 
 // alone returns an error if stores use the directory that share it, and removes what such stores
@@ -226,7 +293,7 @@ func (s *Store) attend() {
 	sh := s.share
 	tick := time.NewTicker(sh.term / 3)
 	defer tick.Stop()
-	refreshed := time.Now()
+	refreshed, collected := time.Now(), time.Now()
 	for {
 		if err := s.sys.Touch(sh.member(sh.id), time.Now()); err != nil {
 			slog.Error("this server cannot show the others that share its memories that it is there",
@@ -241,11 +308,29 @@ func (s *Store) attend() {
 			s.Refresh()
 			refreshed = time.Now()
 		}
+		if s.fenced != nil && time.Since(collected) >= collectEvery {
+			s.collect()
+			collected = time.Now()
+		}
 		select {
 		case <-tick.C:
 		case <-sh.end:
 			return
 		}
+	}
+}
+
+// collect frees what no memory needs any more. It is kept where a lease is held, behind which somebody
+// may be writing.
+func (s *Store) collect() {
+	n, err := s.fenced.Collect(func(text []byte) bool {
+		var l lease
+		return json.Unmarshal(text, &l) != nil || l.Held
+	})
+	if err != nil {
+		slog.Warn("what no memory needs any more stays in the bucket for now", "error", err)
+	} else if n > 0 {
+		slog.Info("what no memory needed any more is removed from the bucket", "chunks", n)
 	}
 }
 

@@ -242,12 +242,51 @@ func (s *Snapshot) write(w io.Writer) error {
 	for _, b := range s.chunks {
 		sums = binary.LittleEndian.AppendUint32(sums, checksum(b))
 	}
-	for piece := range slices.Values(slices.Concat([][]byte{header, sums, tokens}, s.chunks)) {
+	if err := writeAll(w, header); err != nil {
+		return err
+	}
+	s.header.cutBefore(w, -1)
+	if err := writeAll(w, sums, tokens); err != nil {
+		return err
+	}
+	for i, b := range s.chunks {
+		s.header.cutBefore(w, i)
+		if err := writeAll(w, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeAll(w io.Writer, pieces ...[]byte) error {
+	for _, piece := range pieces {
 		if _, err := w.Write(piece); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A cutter is a file that keeps once what it has in common with others, if it is told where that may
+// begin.
+type cutter interface{ Cut() }
+
+// cutBytes is how large a part is at least, but for those in the window.
+const cutBytes = 16 << 10
+
+// cutBefore cuts a file before chunk i, where w wants that; -1 stands for what follows the header. Where
+// it does depends on the conversation's beginning alone, as what is to be shared does: at every block
+// from the window on, whose content will change when the window moves on, and at every so many blocks
+// before.
+func (h *Header) cutBefore(w io.Writer, i int) {
+	c, ok := w.(cutter)
+	if !ok {
+		return
+	}
+	every := max(1, cutBytes/max(1, h.BlockTokens*h.GlobalBytes))
+	if i < 0 || i >= h.FirstSlot() || i%every == 0 {
+		c.Cut()
+	}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -50,7 +50,8 @@ type Store struct {
 	change mutex      // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
 
-	share *share // nil: no other store uses the directory
+	share  *share       // nil: no other store uses the directory
+	fenced files.Fenced // sys, where it has fences in place of locks; nil: it has not
 
 	index   map[kv.Agent]*Entry // by agent
 	changes uint64              // of index
@@ -104,6 +105,10 @@ func OpenStore(
 	sys files.System, dir string, match Header, quota int64, ttl time.Duration, keys ...*seal.Key,
 ) (*Store, error) {
 	s := newStore(sys, dir, match, quota, ttl, keys)
+	if s.fenced != nil {
+		return nil, fmt.Errorf("memories in a bucket are for servers that share it: %w",
+			errors.ErrUnsupported)
+	}
 	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
@@ -126,8 +131,9 @@ func OpenStore(
 func newStore(
 	sys files.System, dir string, match Header, quota int64, ttl time.Duration, keys []*seal.Key,
 ) *Store {
+	fenced, _ := sys.(files.Fenced)
 	return &Store{
-		sys: sys, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys,
+		sys: sys, fenced: fenced, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys,
 		change:  make(mutex, 1),
 		index:   make(map[kv.Agent]*Entry),
 		byUse:   make(byUse),
@@ -173,7 +179,7 @@ func (s *Store) scan() error {
 			if s.share != nil && time.Since(f.ModTime()) < leaseKept {
 				continue // another store may be writing it
 			}
-			if err := s.removeFile(path); err != nil {
+			if err := removeFile(s.sys, path); err != nil {
 				return err
 			}
 		case ".memory":
@@ -217,6 +223,7 @@ type examined struct {
 const (
 	readers   = 8   // goroutines that read files: more than processors, since a disk has some wait
 	aloneUpTo = 256 // and one does where there are no more than so many
+	askers    = 16  // goroutines that read objects, each of which takes a while to answer and no work
 )
 
 // examineAll reads the headers of all memories in a directory, each in its place in all.
@@ -230,8 +237,12 @@ func (s *Store) examineAll(all []fs.FileInfo) []examined {
 			}
 		}
 	}
+	more := min(readers-1, len(all)/aloneUpTo)
+	if s.fenced != nil {
+		more = min(askers-1, len(all))
+	}
 	var others sync.WaitGroup
-	for range min(readers-1, len(all)/aloneUpTo) {
+	for range more {
 		others.Go(work)
 	}
 	work()
@@ -241,27 +252,36 @@ func (s *Store) examineAll(all []fs.FileInfo) []examined {
 
 // examine reads the header of a file, and changes nothing.
 func (s *Store) examine(path string) (x examined) {
-	f, err := s.sys.Open(path)
+	sys, err := s.view(filepath.Base(path), true)
+	if err != nil {
+		x.key = err
+		return x
+	}
+	f, err := sys.Open(path)
 	if err != nil {
 		return x
 	}
 	defer f.Close()
-	_, x.sealed, x.key = seal.KeyOf(f, s.keys)
+	if s.fenced != nil { // it was opened with the keys that there are, or with none
+		x.sealed = len(s.keys) > 0
+	} else {
+		_, x.sealed, x.key = seal.KeyOf(f, s.keys)
+	}
 	p, _, err := s.opened(f, path)
 	if err != nil || x.sealed != (len(s.keys) > 0) {
 		return x
 	}
 	e, err := p.entry()
 	if err == nil && FileName(e.Header.Agent) == filepath.Base(path) {
-		s.lookPinned(e, path)
+		lookPinned(sys, e, path)
 		x.entry = e
 	}
 	return x
 }
 
 // lookPinned notes whether a memory is pinned. One whose pin the disk fails to look up may be.
-func (s *Store) lookPinned(e *Entry, path string) {
-	_, err := s.sys.Stat(pinName(path))
+func lookPinned(sys files.System, e *Entry, path string) {
+	_, err := sys.Stat(pinName(path))
 	e.Pinned = !errors.Is(err, fs.ErrNotExist)
 }
 
@@ -269,14 +289,14 @@ func (s *Store) lookPinned(e *Entry, path string) {
 // that the disk fails to read stays as it is, to be read again, unless a newer memory takes its place
 // before.
 func (s *Store) scanFile(path string) *Entry {
-	release, err := s.guard(filepath.Base(path))
+	sys, release, err := s.guard(filepath.Base(path), true)
 	if err != nil {
 		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
 		s.unread = append(s.unread, path)
 		return nil
 	}
 	defer release()
-	e, err := s.sealedEntry(path)
+	e, err := s.sealedEntry(sys, path)
 	if errors.Is(err, fs.ErrNotExist) { // another store has just deleted it
 		return nil
 	}
@@ -290,10 +310,10 @@ func (s *Store) scanFile(path string) *Entry {
 	}
 	if err != nil {
 		slog.Warn("memory file set aside", "file", filepath.Base(path), "reason", err)
-		s.setAside(path, err)
+		setAside(sys, path, err)
 		return nil
 	}
-	s.lookPinned(e, path)
+	lookPinned(sys, e, path)
 	return e
 }
 
@@ -322,17 +342,17 @@ func (s *Store) Sizes() map[string]int64 {
 }
 
 // sealedEntry is readEntry of a file that may be older than the store's key.
-func (s *Store) sealedEntry(path string) (*Entry, error) {
-	if len(s.keys) > 0 {
+func (s *Store) sealedEntry(sys files.System, path string) (*Entry, error) {
+	if len(s.fileKeys()) > 0 {
 		if err := s.sealPlain(path); err != nil {
 			return nil, err
 		}
 	}
-	return s.readEntry(path)
+	return s.readEntry(sys, path)
 }
 
-func (s *Store) readEntry(path string) (*Entry, error) {
-	p, err := s.openPlain(path)
+func (s *Store) readEntry(sys files.System, path string) (*Entry, error) {
+	p, err := s.openPlain(sys, path)
 	if err != nil {
 		return nil, err
 	}
@@ -426,10 +446,10 @@ func (s *Store) forget(e *Entry) {
 }
 
 // unlink deletes an agent's file.
-func (s *Store) unlink(agent kv.Agent) {
+func (s *Store) unlink(sys files.System, agent kv.Agent) {
 	path := s.path(agent)
-	s.sys.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
-	s.sys.Remove(pinName(path))
+	sys.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
+	sys.Remove(pinName(path))
 }
 
 // Remove deletes an agent's snapshot because its owner wants that, and reports whether there was
@@ -440,14 +460,16 @@ func (s *Store) unlink(agent kv.Agent) {
 func (s *Store) Remove(agent kv.Agent, at func(take func()) error) (found bool, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
-	err = s.owning(agent, s.grant(agent), func() error {
-		found, err = s.remove(agent, at)
+	err = s.owning(agent, s.grant(agent), func(sys files.System) error {
+		found, err = s.remove(sys, agent, at)
 		return err
 	})
 	return found, err
 }
 
-func (s *Store) remove(agent kv.Agent, at func(take func()) error) (found bool, err error) {
+func (s *Store) remove(sys files.System, agent kv.Agent, at func(take func()) error) (
+	found bool, err error,
+) {
 	var e *Entry
 	durable, name := false, FileName(agent)
 	err = at(func() {
@@ -464,7 +486,7 @@ func (s *Store) remove(agent kv.Agent, at func(take func()) error) (found bool, 
 		return false, err
 	}
 	path := s.path(agent)
-	err = s.sys.Remove(path) // a file that could not be read at the start is not in the index
+	err = sys.Remove(path) // a file that could not be read at the start is not in the index
 	if errors.Is(err, fs.ErrNotExist) {
 		if e == nil && !durable {
 			return false, nil
@@ -477,12 +499,12 @@ func (s *Store) remove(agent kv.Agent, at func(take func()) error) (found bool, 
 		}
 		return true, fmt.Errorf("agent %q: its memory was not deleted: %w", agent.Name, err)
 	}
-	err = errors.Join(s.removeFile(pinName(path)), s.removeFile(s.durablePath(name)))
+	err = errors.Join(removeFile(sys, pinName(path)), removeFile(sys, s.durablePath(name)))
 	if err == nil {
 		s.mu.Lock()
 		delete(s.durable, name)
 		s.mu.Unlock()
-		err = s.sys.SyncDir(s.dir)
+		err = sys.SyncDir(s.dir)
 	}
 	if err != nil {
 		return true, fmt.Errorf("agent %q: its memory may be back after a loss of power: %w",
@@ -492,8 +514,8 @@ func (s *Store) remove(agent kv.Agent, at func(take func()) error) (found bool, 
 }
 
 // removeFile removes a file that may be missing.
-func (s *Store) removeFile(path string) error {
-	if err := s.sys.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+func removeFile(sys files.System, path string) error {
+	if err := sys.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -506,8 +528,8 @@ func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 	if _, ok := s.Find(agent); !ok {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
-	err := s.owning(agent, s.grant(agent), func() error {
-		return s.mark(pinName(s.path(agent)), pinned)
+	err := s.owning(agent, s.grant(agent), func(sys files.System) error {
+		return s.mark(sys, pinName(s.path(agent)), pinned)
 	})
 	if err != nil {
 		return err
