@@ -333,7 +333,7 @@ func TestSupersededWhileWaiting(t *testing.T) {
 	text = append(append(text, greedy(text, 4)...), 5)
 	second := durable(t, e, "ann", text)
 	close(stuck)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := errors.Join(other.Saved(ctx), first.Saved(ctx), second.Saved(ctx)); err != nil {
 		t.Error(err)

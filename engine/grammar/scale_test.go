@@ -86,7 +86,7 @@ func TestScale(t *testing.T) {
 					t.Fatal(err)
 				}
 				rules[i] = len(g.rules)
-				if d := time.Since(start); d > 5*time.Second {
+				if d := time.Since(start); d > time.Minute {
 					t.Errorf("%d parts took %v", n, d)
 				}
 			}
