@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -20,6 +19,7 @@ import (
 
 	"loadstone/engine"
 	"loadstone/engine/ref/oracle"
+	"loadstone/internal/freeport"
 )
 
 // A process that is given this variable is a part in tests: RANK,HOST:PORT,HOST:PORT.
@@ -35,30 +35,10 @@ func testPart() (p Part) {
 	return p
 }
 
-// freeAddresses returns n addresses at which nothing listens, and at the port after each neither.
-func freeAddresses(t testing.TB, n int) (all []string) {
-	t.Helper()
-	for len(all) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		address := l.Addr().(*net.TCPAddr)
-		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", address.Port+1))
-		if err != nil {
-			continue
-		}
-		defer next.Close()
-		all = append(all, address.String())
-	}
-	return all
-}
-
 // runParts has two processes run one test of this package, and returns what they print.
 func runParts(t testing.TB, test string) (outputs []string) {
 	t.Helper()
-	hosts := freeAddresses(t, 2)
+	hosts := []string{freeport.Consecutive(2), freeport.Consecutive(2)} // as Part wants them
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	outputs = make([]string, len(hosts))

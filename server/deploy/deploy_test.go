@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,6 +23,7 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
+	"loadstone/internal/freeport"
 	"loadstone/server/service"
 )
 
@@ -51,15 +51,6 @@ func serve(t *testing.T, addr string, more ...string) *proc.Process {
 	p, err := proc.Start(t.Context(), io.Discard, self, args...)
 	assert.NilError(t, err)
 	return p
-}
-
-// freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	assert.NilError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // installed is a program's path; the test is skipped where it is not installed.
@@ -114,7 +105,7 @@ func until(t *testing.T, what string, holds func() bool) {
 			return poll.Success()
 		}
 		return poll.Continue("%s", what)
-	}, poll.WithTimeout(30*time.Second), poll.WithDelay(50*time.Millisecond))
+	}, poll.WithTimeout(2*time.Minute), poll.WithDelay(50*time.Millisecond))
 }
 
 func get(address string) (body []byte, status int) {
@@ -208,10 +199,10 @@ func TestPrometheus(t *testing.T) {
 	defer p.Kill()
 	text, err := os.ReadFile("prometheus.yml")
 	assert.NilError(t, err)
-	dir, addr := t.TempDir(), freeAddress(t)
+	dir, addr := t.TempDir(), freeport.Address()
 	file := filepath.Join(dir, "prometheus.yml")
 	own := strings.NewReplacer("127.0.0.1:8080", strings.TrimPrefix(p.URL, "http://"), "scrape_interval: 5s",
-		"scrape_interval: 200ms\n  scrape_timeout: 200ms").Replace(string(text))
+		"scrape_interval: 500ms\n  scrape_timeout: 500ms").Replace(string(text))
 	assert.Assert(t, own != string(text))
 	assert.NilError(t, os.WriteFile(file, []byte(own), 0o600))
 	background(t, prometheus, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
@@ -232,15 +223,16 @@ func TestPrometheus(t *testing.T) {
 	until(t, "the server is scraped often enough for a rate", func() bool {
 		c.Do(t.Context(), "POST", "/v1/chat/completions",
 			[]byte(`{"max_tokens":4,"messages":[{"role":"user","content":"so"}]}`))
-		a := query(`rate(loadstone_requests_total{route="/v1/chat/completions"}[2s]) > 0`)
+		a := query(`rate(loadstone_requests_total{route="/v1/chat/completions"}[1m]) > 0`)
 		return len(a.Data.Result) > 0
 	})
-	assert.Equal(t, len(query(`up == 1`).Data.Result), 1)
+	until(t, "the last scrape went well", func() bool { return len(query(`up == 1`).Data.Result) == 1 })
 	for _, q := range targets(t) {
-		a := query(strings.NewReplacer("$__rate_interval", "2s", "$instance", ".*").Replace(q.expr))
+		expr := strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*").Replace(q.expr)
+		a := query(expr)
 		assert.Check(t, a.Status == "success", "%s: %s: %s", q.panel, q.expr, a.Error)
 		if q.panel != "Refused" { // nothing was
-			assert.Check(t, len(a.Data.Result) > 0, "%s finds nothing: %s", q.panel, q.expr)
+			until(t, q.panel+" finds "+q.expr, func() bool { return len(query(expr).Data.Result) > 0 })
 		}
 	}
 	promtool := installed(t, "promtool")

@@ -18,6 +18,7 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
+	"loadstone/internal/freeport"
 )
 
 // replicas are three servers behind a proxy.
@@ -57,8 +58,8 @@ func startBehind(
 	t.Helper()
 	r := &replicas{flags: flags}
 	for i := range r.now {
-		r.now[i] = serve(t, "127.0.0.1:0", flags...)
-		r.addrs[i] = strings.TrimPrefix(r.now[i].URL, "http://")
+		r.addrs[i] = freeport.Address()
+		r.now[i] = serve(t, r.addrs[i], flags...)
 	}
 	t.Cleanup(func() {
 		r.mu.Lock()
@@ -67,7 +68,7 @@ func startBehind(
 			p.Kill()
 		}
 	})
-	front := freeAddress(t)
+	front := freeport.Address()
 	r.url = "http://" + front
 	r.proxy = &program{command: proxy(t, front, r.addrs)}
 	r.startProxy(t)

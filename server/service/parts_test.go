@@ -3,12 +3,12 @@ package service
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"syscall"
 	"testing"
 
 	"loadstone/engine/catalog"
+	"loadstone/internal/freeport"
 	"loadstone/metal"
 )
 
@@ -35,7 +35,7 @@ func TestParts(t *testing.T) {
 		return body.Choices[0].Message.Content, resp.StatusCode
 	}
 	startParts := func(model string, flags ...string) (first, other *process) {
-		list := freePair(t) + "," + freePair(t)
+		list := freeport.Consecutive(2) + "," + freeport.Consecutive(2)
 		flags = append(flags, "-parts", list)
 		other = startOnly(t, append(flags, "-backend", "mlx", "-model", model, "-part", "1")...)
 		first = startOn(t, model, "mlx", flags...)
@@ -77,21 +77,4 @@ func TestParts(t *testing.T) {
 			t.Errorf("exit code %d, stderr %s", code, &first.stderr)
 		}
 	})
-}
-
-// freePair returns an address at which nothing listens, and at the port after it neither.
-func freePair(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		address := l.Addr().(*net.TCPAddr)
-		if next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", address.Port+1)); err == nil {
-			next.Close()
-			return address.String()
-		}
-	}
 }
