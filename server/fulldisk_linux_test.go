@@ -72,7 +72,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	w := ask("GET", "/health/ready", "")
 	for began := time.Now(); strings.Contains(w.Body.String(), "disk") &&
-		time.Since(began) < 20*time.Second; w = ask("GET", "/health/ready", "") {
+		time.Since(began) < time.Minute; w = ask("GET", "/health/ready", "") {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if strings.Contains(w.Body.String(), "disk") {

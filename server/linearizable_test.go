@@ -131,8 +131,10 @@ type agentFile struct {
 	data   []byte
 }
 
-// sing has so many clients make so many requests each, and checks all of them.
-func sing(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler) porcupine.CheckResult {
+// sing has so many clients make so many requests each, and checks all of them, for as long as patience
+// lasts.
+func sing(t *testing.T, seed uint64, patience time.Duration,
+	wrap func(http.Handler) http.Handler) porcupine.CheckResult {
 	s, e := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(),
 		KVBytes: 4 * 32 * 24, SaveAfter: time.Millisecond}, byteText{})
 	defer e.Close()
@@ -150,7 +152,7 @@ func sing(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler) porcu
 		})
 	}
 	all.Wait()
-	result, info := porcupine.CheckOperationsVerbose(agentModel, c.history, 20*time.Second)
+	result, info := porcupine.CheckOperationsVerbose(agentModel, c.history, patience)
 	if result == porcupine.Illegal && testing.Verbose() {
 		path := t.ArtifactDir() + "/history.html"
 		if err := porcupine.VisualizePath(agentModel, info, path); err == nil {
@@ -294,31 +296,37 @@ var chorusSeeds = flag.Int("chorus", 6, "seeds of TestLinearizable")
 
 func TestLinearizable(t *testing.T) {
 	for seed := range uint64(*chorusSeeds) {
-		got := sing(t, seed, func(h http.Handler) http.Handler { return h })
+		got := sing(t, seed, 5*time.Minute, func(h http.Handler) http.Handler { return h })
 		if got != porcupine.Ok {
 			t.Fatalf("seed %d: the history is %s", seed, got)
 		}
 	}
 }
 
-// staleReads answers a read of an agent with what the last one saw, if that was within 5 ms.
+// meanwhile is how many requests come between what a planted bug does wrong and its end. It is no time,
+// which a machine decides how much happens in.
+const meanwhile = 24
+
+// staleReads answers a read of an agent with what the last one saw, if that was a few requests ago.
 func staleReads(h http.Handler) http.Handler {
 	type answer struct {
 		*httptest.ResponseRecorder
-		at time.Time
+		at int // how many requests had come
 	}
 	var mu sync.Mutex
-	seen := map[string]answer{}
+	seen, came := map[string]answer{}, 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		came++
+		a, ok := seen[r.URL.Path]
+		old, now := !ok || came-a.at > meanwhile, came
+		mu.Unlock()
 		if r.Method != "GET" || strings.HasSuffix(r.URL.Path, "/export") {
 			h.ServeHTTP(w, r)
 			return
 		}
-		mu.Lock()
-		a := seen[r.URL.Path]
-		mu.Unlock()
-		if time.Since(a.at) > 5*time.Millisecond {
-			a = answer{httptest.NewRecorder(), time.Now()}
+		if old {
+			a = answer{httptest.NewRecorder(), now}
 			h.ServeHTTP(a, r)
 			mu.Lock()
 			seen[r.URL.Path] = a
@@ -329,21 +337,44 @@ func staleReads(h http.Handler) http.Handler {
 	})
 }
 
-// lateDeletes answers a DELETE before it is done.
+// lateDeletes answers a DELETE a few requests before it is done.
 func lateDeletes(h http.Handler) http.Handler {
+	type deletion struct {
+		*http.Request
+		at int // how many requests will have come
+	}
+	var mu sync.Mutex
+	var waiting []deletion
+	came := 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		came++
+		var due []deletion
+		for len(waiting) > 0 && waiting[0].at <= came {
+			due, waiting = append(due, waiting[0]), waiting[1:]
+		}
+		mu.Unlock()
+		for _, d := range due {
+			h.ServeHTTP(httptest.NewRecorder(), d.Request)
+		}
 		if r.Method != "DELETE" {
 			h.ServeHTTP(w, r)
 			return
 		}
+		as := func(method string) *http.Request {
+			same := httptest.NewRequest(method, r.URL.Path, nil)
+			same.Host = r.Host
+			return same
+		}
 		looked := httptest.NewRecorder()
-		h.ServeHTTP(looked, httptest.NewRequest("GET", r.URL.Path, nil))
+		h.ServeHTTP(looked, as("GET"))
 		if looked.Code == http.StatusNotFound {
 			h.ServeHTTP(w, r)
 			return
 		}
-		later := httptest.NewRequest("DELETE", r.URL.Path, nil)
-		time.AfterFunc(2*time.Millisecond, func() { h.ServeHTTP(httptest.NewRecorder(), later) })
+		mu.Lock()
+		waiting = append(waiting, deletion{as("DELETE"), came + meanwhile})
+		mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	})
 }
@@ -355,7 +386,7 @@ func TestLinearizableFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {
-				if sing(t, seed, bug) == porcupine.Illegal {
+				if sing(t, seed, 20*time.Second, bug) == porcupine.Illegal {
 					t.Logf("found in history %d", seed+1)
 					return
 				}

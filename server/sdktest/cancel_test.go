@@ -56,13 +56,16 @@ func TestCancel(t *testing.T) {
 				return poll.Success()
 			}
 			return poll.Continue("the server goes on for a client that is gone")
-		}, poll.WithTimeout(10*time.Second), poll.WithDelay(10*time.Millisecond))
+		}, poll.WithTimeout(time.Minute), poll.WithDelay(10*time.Millisecond))
 	}
+	// The answers are too long to end, or to fit between the server and a client that does not read,
+	// before the client has gone.
+	const long = 20_000
 	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key))
 	chunks := oa.Chat.Completions.NewStreaming(t.Context(),
-		openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(500),
-			Seed:     openai.Int(1),
-			Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Tell me everything.")}})
+		openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(long),
+			Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Tell me everything.")}},
+		option.WithJSONSet("ignore_eos", true))
 	for range 3 {
 		if !chunks.Next() {
 			t.Fatal(chunks.Err())
@@ -73,8 +76,9 @@ func TestCancel(t *testing.T) {
 
 	an := anthropic.NewClient(aoption.WithBaseURL(url), aoption.WithAPIKey(key))
 	events := an.Messages.NewStreaming(t.Context(),
-		anthropic.MessageNewParams{Model: "tiny", MaxTokens: 500,
-			Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Tell me everything."))}})
+		anthropic.MessageNewParams{Model: "tiny", MaxTokens: long,
+			Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Tell me everything."))}},
+		aoption.WithJSONSet("ignore_eos", true))
 	for range 3 {
 		if !events.Next() {
 			t.Fatal(events.Err())

@@ -219,7 +219,7 @@ func TestRetries(t *testing.T) {
 		retried = retried || err == nil && resp.StatusCode == 429
 		return resp, err
 	})
-	for range 65 { // 60 are taken at once, and then one a second
+	for range 1000 { // 60 are taken at once, and then one a second
 		if _, err := client.Chat.Completions.New(t.Context(), params, again); err != nil {
 			t.Fatal(err)
 		}
