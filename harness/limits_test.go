@@ -69,7 +69,7 @@ func TestOwnLimitsEndALoad(t *testing.T) {
 		{Burst: load.Burst{Size: 50, Every: 100 * ms}, Requests: 400},
 	} {
 		t.Run(l.Shape(), func(t *testing.T) {
-			server := httptest.NewServer(&fake{took: func(int) time.Duration { return 100 * ms }})
+			server := httptest.NewServer(&fake{took: func(int) time.Duration { return 500 * ms }})
 			defer server.Close()
 			var open atomic.Int64
 			h := &StressTestHarness{Client: client.NewWithTransport(server.URL, &http.Transport{MaxIdleConnsPerHost: 100,

@@ -33,7 +33,7 @@ func slowServer(t *testing.T, delay time.Duration) *httptest.Server {
 // A delay in front of the first token is found by a gate that measures by itself. The delay is far
 // more than what a busy machine adds to a run's median, so that this is no test of the machine.
 func TestGateMeasures(t *testing.T) {
-	quick, slow := slowServer(t, 20*time.Millisecond), slowServer(t, 80*time.Millisecond)
+	quick, slow := slowServer(t, 20*time.Millisecond), slowServer(t, 150*time.Millisecond)
 	t.Chdir(t.TempDir())
 	code, stdout, stderr := loadstone(t, "", "gate", "-base-url", quick.URL, "-head-url", slow.URL, "-out", "out", "-q",
 		"-scenario", "single-cold", "-unit", "p50-ttft", "-runs", "6", "-n", "18")

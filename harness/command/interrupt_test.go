@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,12 +43,6 @@ func TestInterruptible(t *testing.T) {
 // started.
 func TestSecondInterrupt(t *testing.T) {
 	dir := t.TempDir()
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := port.Addr().String()
-	port.Close()
 	results := filepath.Join(dir, "results")
 	if err := os.Mkdir(results, 0o755); err != nil {
 		t.Fatal(err)
@@ -58,7 +54,7 @@ func TestSecondInterrupt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results, "--", "-addr", addr)
+	cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +76,14 @@ func TestSecondInterrupt(t *testing.T) {
 			}
 		}
 	}
+	addr := ""
+	until("the server is known", func() bool {
+		var head struct{ System struct{ URL string } }
+		text, _ := os.ReadFile(filepath.Join(results, headFile))
+		json.Unmarshal(text, &head)
+		addr = strings.TrimPrefix(head.System.URL, "http://")
+		return addr != ""
+	})
 	answers := func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -94,7 +98,6 @@ func TestSecondInterrupt(t *testing.T) {
 		return m.Value("loadstone_requests_total", "route", "/v1/chat/completions", "status", "200") > 5
 	})
 	cmd.Process.Signal(os.Interrupt)
-	first := time.Now()
 	<-time.After(5 * time.Millisecond)
 	cmd.Process.Signal(os.Interrupt) // as wrappers do: this is the first once more
 	until("the records are written", func() bool {
@@ -104,7 +107,7 @@ func TestSecondInterrupt(t *testing.T) {
 	if !answers() {
 		t.Fatal("the server has ended before the program")
 	}
-	<-time.After(time.Until(first.Add(1100 * time.Millisecond)))
+	<-time.After(1100 * time.Millisecond) // the program has seen the first one before it wrote these
 	cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-ended:

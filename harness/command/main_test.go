@@ -3,7 +3,6 @@ package command
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,12 +26,7 @@ func loadstone(t *testing.T, stdin string, args ...string) (code int, stdout, st
 // that is not there the code is 4. Nothing is printed on standard output and no folder is left
 // behind.
 func TestMistakes(t *testing.T) {
-	down, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + down.Addr().String()
-	down.Close()
+	const nobody = "http://127.0.0.1:1" // a port that was free a moment ago may be somebody's now
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	t.Chdir(t.TempDir())

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gotest.tools/v3/assert"
 	"gotest.tools/v3/poll"
@@ -441,7 +442,7 @@ func TestBreaks(t *testing.T) {
 			return poll.Success()
 		}
 		return poll.Continue("%+v", s.recorder.Stats())
-	})
+	}, poll.WithTimeout(time.Minute), poll.WithDelay(10*time.Millisecond))
 
 	s.server.Close()
 	assert.Assert(t, strings.Contains(s.post("/v1/chat/completions", chatBody()), "loadstone record cannot reach 127.0.0.1:"))

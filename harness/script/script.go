@@ -7,7 +7,7 @@
 //	ready [URL]                wait until the server at URL, or $URL, takes work
 //	signal NAME                send the server TERM, INT or KILL
 //	stopped STATUS             wait until the server has ended, with this exit status; killed for a signal
-//	metric NAME OP N           compare one of the server's metrics, waiting up to 10 s until it holds; OP is == < > <= >=
+//	metric NAME OP N           compare one of the server's metrics, waiting up to a minute until it holds; OP is == < > <= >=
 //	ask [FLAG...] QUESTION     ask the server one question; stdout then looks at the answer
 //	run [FLAG...] FILE         put the load of a scenario file on the server
 //	bench [FLAG...]            measure the server
@@ -204,7 +204,7 @@ func metric(ts *testscript.TestScript, neg bool, args []string) {
 	_, err := fmt.Sscan(args[2], &want)
 	ts.Check(err)
 	var got float64
-	for limit := time.Now().Add(10 * time.Second); ; {
+	for limit := time.Now().Add(time.Minute); ; {
 		m, err := started(ts).client.Scrape(context.Background())
 		ts.Check(err)
 		got = m.Value(name, labels...)

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -50,14 +51,22 @@ func TestProgressOnARealTerminal(t *testing.T) {
 	master, tty := terminal(t, 150)
 	p := NewProgress(tty, 2)
 	s := &screen{width: 150}
+	// read reads what was drawn, which may come in pieces, up to a mark behind it.
 	read := func() {
 		t.Helper()
-		text := make([]byte, 64<<10)
-		n, err := master.Read(text)
-		if err != nil {
+		const mark = "\x1e"
+		if _, err := tty.WriteString(mark); err != nil {
 			t.Fatal(err)
 		}
-		s.Write(text[:n])
+		var all []byte
+		for piece := make([]byte, 4<<10); !bytes.HasSuffix(all, []byte(mark)); {
+			n, err := master.Read(piece)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, piece[:n]...)
+		}
+		s.Write(bytes.TrimSuffix(all, []byte(mark)))
 	}
 	p.Show(after(2*time.Second, 5, 100, 0))
 	read()
