@@ -238,19 +238,6 @@ func fieldsObject(fields []Field) json.RawMessage {
 	return append(text, '}')
 }
 
-// ParseFields parses a JSON object's fields in their order. It drops the values of messages, input,
-// system and tools, which a Call has elsewhere.
-func ParseFields(object json.RawMessage) ([]Field, error) {
-	fields, err := objectFields(object)
-	for i, f := range fields {
-		switch f.Name {
-		case "messages", "input", "system", "tools":
-			fields[i].Value = nil
-		}
-	}
-	return fields, err
-}
-
 // objectFields parses a JSON object's fields in their order.
 func objectFields(object json.RawMessage) ([]Field, error) {
 	values := json.NewDecoder(bytes.NewReader(object))

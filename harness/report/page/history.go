@@ -77,12 +77,13 @@ func WriteHistory(w io.Writer, h *history.History) error {
 			p.Rows = append(p.Rows, historyRow{s.Row(c), s.Unit, s.Scenario, changeKind(c)})
 		}
 	}
+	places := scenarioPlaces(h.Series)
 	for from := 0; from < len(h.Series); {
 		to := from
 		for to < len(h.Series) && h.Series[to].Unit == h.Series[from].Unit {
 			to++
 		}
-		p.Charts = append(p.Charts, newHistoryChart(h, h.Series[from:to], from))
+		p.Charts = append(p.Charts, newHistoryChart(h, h.Series[from:to], from, places))
 		from = to
 	}
 	return templates.ExecuteTemplate(w, "history", p)
@@ -135,7 +136,21 @@ func (p *historyPage) count() {
 	}
 }
 
-func newHistoryChart(h *history.History, series []history.Series, index int) historyChart {
+// scenarioPlaces numbers the scenarios, so that each has one colour in all charts.
+func scenarioPlaces(series []history.Series) map[string]int {
+	places := map[string]int{}
+	for i := range series {
+		if _, ok := places[series[i].Scenario]; !ok {
+			places[series[i].Scenario] = len(places)
+		}
+	}
+	return places
+}
+
+// newHistoryChart draws the series of one unit, of which index is the first's among all. places are
+// those of the scenarios.
+func newHistoryChart(h *history.History, series []history.Series, index int,
+	places map[string]int) historyChart {
 	c := historyChart{ID: fmt.Sprintf("unit-%d", index), Unit: series[0].Unit, Width: 1180,
 		Height: 330, Left: 66, Right: 1164, Top: 22, Bottom: 282}
 	c.About = [...]string{"less is better", "", "more is better"}[series[0].Better+1]
@@ -166,7 +181,10 @@ func newHistoryChart(h *history.History, series []history.Series, index int) his
 			columnText(commit, series, i)})
 	}
 	for i := range series {
-		c.Curves = append(c.Curves, newHistoryCurve(&series[i], i, x, y))
+		place := places[series[i].Scenario]
+		apart := min(wide/float64(len(places)+2), 9) * (float64(place) - float64(len(places)-1)/2)
+		c.Curves = append(c.Curves, newHistoryCurve(&series[i], place,
+			func(commit int) float64 { return px(x(commit) + apart) }, y))
 		for j := range series[i].Changes {
 			switch series[i].Changes[j].Better {
 			case -1:
@@ -176,9 +194,12 @@ func newHistoryChart(h *history.History, series []history.Series, index int) his
 			}
 		}
 	}
+	slices.SortFunc(c.Curves, func(a, b historyCurve) int { return a.Index - b.Index })
 	return c
 }
 
+// newHistoryCurve draws a series. x are the pixels of commits, beside which those of other series
+// stand, so that no interval covers another's.
 func newHistoryCurve(s *history.Series, index int, x func(int) float64,
 	y func(float64) float64) historyCurve {
 	var path, dots, bars strings.Builder

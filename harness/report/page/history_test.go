@@ -91,3 +91,24 @@ func TestHistoryPageEscapes(t *testing.T) {
 		t.Error("the page of four commits does not say that they are too few")
 	}
 }
+
+// A scenario has one colour and one place in the legend in the charts of all units, whatever the
+// order in which it was first measured in each.
+func TestHistoryColours(t *testing.T) {
+	h := historyOf(t, 14, "x")
+	of := func(unit, scenario string) history.Series {
+		s := h.Series[0]
+		s.Unit, s.Scenario = unit, scenario
+		return s
+	}
+	h.Series = []history.Series{of("p50-e2e", "solo"), of("p50-e2e", "crowd"),
+		of("tok/s", "crowd"), of("tok/s", "solo")}
+	var legend []string
+	keys := regexp.MustCompile(`class="key (s\d)" data-s="(\d)".*?</svg>(\w+)</button>`)
+	for _, m := range keys.FindAllStringSubmatch(historyHTML(t, h), -1) {
+		legend = append(legend, m[1]+m[2]+m[3])
+	}
+	if got, want := strings.Join(legend, " "), "s00solo s11crowd s00solo s11crowd"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
