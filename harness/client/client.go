@@ -155,6 +155,9 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	default:
 		r.Outcome = record.Truncated
 	}
+	if r.Outcome == record.Empty && r.Finish == "stop" && len(p.Stop) > 0 {
+		err = fmt.Errorf("%w; one of the load's stop strings may have come first", err)
+	}
 	r.Error = message(err.Error())
 	return r
 }

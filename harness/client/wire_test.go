@@ -175,6 +175,12 @@ func TestEmptyAnswer(t *testing.T) {
 			r := stream(streamHead, events+data("[DONE]")).client(t).Ask(t.Context(), 0, Prompt{})
 			assert.Equal(t, r.Outcome, record.Empty, events)
 			assert.Equal(t, r.Error, want)
+			r = stream(streamHead, events+data("[DONE]")).client(t).Ask(t.Context(), 0,
+				Prompt{Stop: []string{"."}})
+			if strings.Contains(events, `"stop"`) {
+				want += "; one of the load's stop strings may have come first"
+			}
+			assert.Equal(t, r.Error, want)
 			assert.Equal(t, r.Judge(load.Objective{TTFT: time.Hour}), record.Missed)
 			if strings.Contains(events, "cogitation") {
 				assert.DeepEqual(t, r.Notes, []record.Note{record.NoteField + ": cogitation"})
