@@ -39,6 +39,30 @@ func TestREADMETable(t *testing.T) {
 	}
 }
 
+// TestREADMEBench: the README shows the columns that bench prints, those of the report's golden
+// table but for the last one, which is there if there is something to show in it.
+func TestREADMEBench(t *testing.T) {
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := os.ReadFile("../report/testdata/table.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := func(line string) string {
+		words := strings.Fields(line)
+		return strings.Join(words[:max(len(words)-1, 0)], " ")
+	}
+	want := columns(strings.Split(string(golden), "\n")[1])
+	for line := range strings.Lines(string(text)) {
+		if columns(line) == want {
+			return
+		}
+	}
+	t.Errorf("%s has no line with the columns %q", readme, want)
+}
+
 // baselineTable is the table in Markdown: a row for each model and scenario. The README begins with
 // what the embedded model, tiny, is measured at, so the table leaves it out.
 func baselineTable(t *testing.T) string {
