@@ -26,57 +26,69 @@ func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *r
 }
 
 // watchServer samples the server from now until the function it returns is called. Each sample is
-// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile.
-// Between two looks a peak can pass unseen, so the highest sample is a lower bound, unless the
-// server counts its peaks itself. There is no sample of a server that tells nothing of itself.
-// Looks are 20 ms apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a
-// processor.
+// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile. Between
+// two looks a peak can pass unseen, so the highest sample is a lower bound, unless the server counts
+// its peaks itself. There is no sample of a server that tells nothing of itself. Looks are 20 ms
+// apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a processor.
 func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 	journal func([]record.Sample)) (stop func() []record.Sample) {
-	seen := sampled{journal: journal}
+	w := &watcher{client: c, at: at, begun: c.Since(), sampled: sampled{journal: journal}}
 	unflush := func() {}
 	if journal != nil {
-		unflush = Every(flushEvery, seen.flush)
-	}
-	begun, first := c.Since(), metrics.Metrics(nil)
-	look := func() (tells bool) {
-		now := c.Since()
-		m, err := c.Scrape(ctx)
-		if err != nil {
-			return true // it is only a look less
-		}
-		if first == nil {
-			first = m
-		}
-		sample, ok := m.Sample(now, first)
-		if ok {
-			sample.Scenario, sample.Level, sample.Run = at.Scenario, at.Level, at.Run
-			seen.add(sample)
-		}
-		return ok
+		unflush = Every(flushEvery, w.flush)
 	}
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
-	if look() { // a server that does not tell now never will
-		watching.Go(func() {
-			for tells := true; tells; {
-				pause := min(max((c.Since()-begun)/record.MaxSamples, 20*time.Millisecond), time.Second)
-				select {
-				case <-ended:
-					look() // for what came since the look before
-					return
-				case <-time.After(pause):
-					tells = look()
-				}
-			}
-		})
+	if w.look(ctx) { // a server that does not tell now never will
+		watching.Go(func() { w.watch(ctx, ended) })
 	}
 	return func() []record.Sample {
 		close(ended)
 		watching.Wait()
 		unflush()
-		seen.flush()
-		return seen.series.Samples
+		w.flush()
+		return w.series.Samples
+	}
+}
+
+// watcher looks at a server during a run.
+type watcher struct {
+	client *client.Client
+	at     record.Sample   // the place of the run
+	begun  time.Duration   // on the client's clock
+	first  metrics.Metrics // of the first look, from which on the peak counts
+	sampled
+}
+
+// look takes a sample. It is false where the server tells nothing that samples have.
+func (w *watcher) look(ctx context.Context) (tells bool) {
+	now := w.client.Since()
+	m, err := w.client.Scrape(ctx)
+	if err != nil {
+		return true // it is only a look less
+	}
+	if w.first == nil {
+		w.first = m
+	}
+	sample, ok := m.Sample(now, w.first)
+	if ok {
+		sample.Scenario, sample.Level, sample.Run = w.at.Scenario, w.at.Level, w.at.Run
+		w.add(sample)
+	}
+	return ok
+}
+
+// watch looks again and again, and once more when the run has ended, for what came since.
+func (w *watcher) watch(ctx context.Context, ended <-chan struct{}) {
+	for tells := true; tells; {
+		pause := (w.client.Since() - w.begun) / record.MaxSamples
+		select {
+		case <-ended:
+			w.look(ctx)
+			return
+		case <-time.After(min(max(pause, 20*time.Millisecond), time.Second)):
+			tells = w.look(ctx)
+		}
 	}
 }
 
