@@ -3,13 +3,9 @@ package client
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"loadstone/harness/record"
 )
 
 // A completion is an answer or a chunk of one, as far as a client needs it.
@@ -60,12 +56,6 @@ type completion struct {
 	texts       int
 	isReasoning bool // that text is reasoning
 	isNew       bool // more than its content differs from the text before
-}
-
-// A tokenChoice is how the model chose one token.
-type tokenChoice struct {
-	bytes int     // length of its text
-	lead  float64 // how much likelier it was than the next likeliest, in nats; +Inf unknown
 }
 
 // parse reads a completion. Its content uses the memory of the last one's.
@@ -204,45 +194,6 @@ func (v *completion) choice(c *cursor) {
 	})
 }
 
-// silent are the fields of a message that have no text of the model's, or one that no reader sees.
-var silent = []string{"name", "tool_call_id", "annotations", "audio", "citations", "signature",
-	"reasoning_signature", "thinking_signature", "token_ids", "prefix", "logprobs", "stop_reason",
-	"provider_specific_fields", "encrypted_content", "obfuscation", "index"}
-
-func (v *completion) message(c *cursor) {
-	reasoned := len(v.reasoning)
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "content":
-			v.text(c, &v.content)
-		case "refusal": // it is what the reader gets to see
-			v.text(c, &v.content)
-		case "reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thoughts",
-			"thought", "thinking", "thinking_blocks":
-			// Some servers send the same text by two names.
-			if len(v.reasoning) > reasoned {
-				v.text(c, &v.other)
-			} else {
-				v.text(c, &v.reasoning)
-			}
-		case "tool_calls":
-			if c.next() == '{' {
-				v.call(c)
-			} else {
-				c.array(func() { v.call(c) })
-			}
-		case "function_call":
-			v.call(c)
-		case "error":
-			v.error(c)
-		case "role":
-			c.skip()
-		default:
-			v.unknown(c, key)
-		}
-	})
-}
-
 // unknown reads a field that the client has no use for. A text in one that it does not know is no
 // token: it cannot know whether a reader sees it.
 func (v *completion) unknown(c *cursor, key []byte) {
@@ -253,149 +204,6 @@ func (v *completion) unknown(c *cursor, key []byte) {
 	before := len(v.other)
 	if v.other = c.plain(v.other); len(v.other) > before && v.odd == "" {
 		v.odd = excerpt(key)
-	}
-}
-
-// text appends the next value to dst: a text, or a list of parts of one. Content must be one of
-// them or null. Reasoning that is something else is passed over.
-func (v *completion) text(c *cursor, dst *[]byte) {
-	isContent := dst == &v.content
-	switch next := c.next(); {
-	case next == 'n':
-		c.null()
-		return
-	case next == '[' || next == '{':
-		v.texts = 2 // there is no one text whose place could be kept
-		v.parts(c, dst)
-		return
-	case next != '"' && !isContent:
-		if !falsy(c.value()) && v.odd == "" {
-			v.odd = "reasoning that is not a text"
-		}
-		return
-	}
-	v.from = c.at + 1
-	*dst = c.string(*dst)
-	v.to = c.at - 1
-	if c.err == nil && !utf8.Valid(c.text[v.from:v.to]) {
-		c.fail("text in UTF-8: a server that cuts characters in two loses them for most clients")
-	}
-	v.texts++
-	v.isReasoning = dst == &v.reasoning
-	if dst == &v.other {
-		v.texts++
-	}
-}
-
-// parts reads a list of texts and of objects that have one, or one such object:
-// [{"type":"text","text":"so"}].
-func (v *completion) parts(c *cursor, dst *[]byte) {
-	switch c.next() {
-	case '[':
-		c.array(func() { v.parts(c, dst) })
-	case '{':
-		v.onePart(c, dst)
-	default:
-		v.text(c, dst)
-	}
-}
-
-// onePart reads a part. Its type may come after its text and decides what that is of.
-func (v *completion) onePart(c *cursor, dst *[]byte) {
-	var text, thought []byte
-	kind := ""
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "type":
-			if c.next() == '"' {
-				kind = string(c.string(nil))
-			} else {
-				c.skip()
-			}
-		case "text", "content", "value", "refusal", "summary":
-			v.nested(c, &text)
-		case "thinking", "reasoning", "thought":
-			v.nested(c, &thought)
-		case "data", "signature", "id", "format", "index": // of reasoning that is encrypted
-			c.skip()
-		default:
-			v.unknown(c, key)
-		}
-	})
-	if !utf8.Valid(text) || !utf8.Valid(thought) {
-		c.fail("text in UTF-8: a server that cuts characters in two loses them for most clients")
-	}
-	if dst == &v.content && (strings.HasPrefix(kind, "think") || strings.HasPrefix(kind, "reason")) {
-		v.reasoning = append(v.reasoning, text...)
-	} else {
-		*dst = append(*dst, text...)
-	}
-	if dst == &v.content {
-		dst = &v.reasoning
-	}
-	*dst = append(*dst, thought...)
-	if len(text)+len(thought) == 0 && kind != "" && !strings.Contains(kind, "encrypted") &&
-		!strings.Contains(kind, "text") && !strings.Contains(kind, "think") && v.odd == "" {
-		v.odd = "a part of type " + excerpt([]byte(kind))
-	}
-}
-
-// nested reads the text of a part, which may be in parts itself.
-func (v *completion) nested(c *cursor, dst *[]byte) {
-	switch c.next() {
-	case '"':
-		*dst = c.string(*dst)
-	case '[':
-		c.array(func() { v.nested(c, dst) })
-	case '{':
-		c.object(func(key []byte) {
-			switch string(key) {
-			case "text", "thinking", "value", "content":
-				v.nested(c, dst)
-			default:
-				c.skip()
-			}
-		})
-	default:
-		c.skip()
-	}
-}
-
-// call reads a part of a tool call. Its name and arguments are what the model says, each call on a
-// line of its own; arguments that are an object are taken as they are written.
-func (v *completion) call(c *cursor) {
-	if c.next() != '{' {
-		if !falsy(c.value()) && v.odd == "" {
-			v.odd = "a tool call that is not an object"
-		}
-		return
-	}
-	before, id := len(v.called), false
-	var field func(key []byte)
-	field = func(key []byte) {
-		switch string(key) {
-		case "function", "custom":
-			if c.next() == '{' {
-				c.object(field)
-			} else {
-				c.skip()
-			}
-		case "name":
-			if raw := c.value(); !falsy(raw) {
-				v.called = append(v.called, '\n')
-				v.called = append((&cursor{text: raw}).plain(v.called), ' ')
-			}
-		case "arguments", "input":
-			v.called = c.plain(v.called)
-		case "id":
-			id = !falsy(c.value())
-		default:
-			c.skip()
-		}
-	}
-	c.object(field)
-	if len(v.called) > before || id {
-		v.calls++
 	}
 }
 
@@ -467,162 +275,6 @@ func isModel(name, asked string) bool {
 	return ok && strings.Trim(version, "-@.0123456789aelst") == ""
 }
 
-// logprobs reads how each token was chosen: content[].{token, bytes, top_logprobs[].logprob}.
-func (v *completion) logprobs(c *cursor) {
-	if !v.details {
-		c.skip()
-		return
-	}
-	c.object(func(key []byte) {
-		if string(key) != "content" {
-			c.skip()
-			return
-		}
-		c.array(func() { v.tokens = append(v.tokens, readToken(c)) })
-	})
-}
-
-func readToken(c *cursor) tokenChoice {
-	text, bytes := 0, -1
-	var likeliest []float64
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "token":
-			text = len(c.string(nil))
-		case "bytes":
-			if !c.null() {
-				bytes = 0
-				c.array(func() { bytes++; c.skip() })
-			}
-		case "top_logprobs":
-			c.array(func() { likeliest = append(likeliest, readLogprob(c)) })
-		default:
-			c.skip()
-		}
-	})
-	t := tokenChoice{bytes: bytes, lead: math.Inf(1)}
-	if bytes < 0 {
-		t.bytes = text
-	}
-	if len(likeliest) > 1 {
-		t.lead = math.Abs(likeliest[0] - likeliest[1])
-	}
-	return t
-}
-
-func readLogprob(c *cursor) (p float64) {
-	c.object(func(key []byte) {
-		if string(key) == "logprob" {
-			p = c.float()
-		} else {
-			c.skip()
-		}
-	})
-	return p
-}
-
-// readUsage reads the server's counts, each by itself: one that cannot be read is unknown, and says
-// nothing of the others.
-func (v *completion) readUsage(c *cursor) {
-	if c.next() != '{' {
-		if raw := c.value(); !falsy(raw) {
-			v.part, v.unread = true, "it is "+excerpt(raw)
-		}
-		return
-	}
-	v.part = true
-	other, total := false, 0
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "prompt_tokens":
-			v.count(c, key, &v.prompt)
-		case "completion_tokens":
-			v.count(c, key, &v.output)
-		case "total_tokens":
-			other = true
-			total, _ = wholeNumber(c.value())
-		case "prompt_tokens_details":
-			v.countIn(c, "cached_tokens", &v.cached)
-		case "completion_tokens_details":
-			v.countIn(c, "reasoning_tokens", &v.hidden)
-		case "drafts":
-			v.drafts(c)
-		default:
-			other = true
-			c.skip()
-		}
-	})
-	if v.prompt >= 0 && v.output >= 0 && total > 0 && total != v.prompt+v.output {
-		v.unsummed = fmt.Sprintf("%d of %d and %d", total, v.prompt, v.output)
-	}
-	if other && !v.usage {
-		v.unread = "it has neither prompt_tokens nor completion_tokens"
-	}
-}
-
-// usageIn reads the usage of an object.
-func (v *completion) usageIn(c *cursor) {
-	if c.next() != '{' {
-		c.skip()
-		return
-	}
-	c.object(func(key []byte) {
-		if string(key) == "usage" {
-			v.readUsage(c)
-		} else {
-			c.skip()
-		}
-	})
-}
-
-// countIn reads one count of an object.
-func (v *completion) countIn(c *cursor, name string, n *int) {
-	if c.next() != '{' {
-		c.skip()
-		return
-	}
-	c.object(func(key []byte) {
-		if string(key) == name {
-			v.count(c, key, n)
-		} else {
-			c.skip()
-		}
-	})
-}
-
-// drafts reads what an object says of drafts: our server's in a usage, llama.cpp's timings. What
-// cannot be read is unknown, like the rest of those.
-func (v *completion) drafts(c *cursor) {
-	if c.next() != '{' {
-		c.skip()
-		return
-	}
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "drafted_tokens", "draft_n":
-			v.drafted, _ = wholeNumber(c.value())
-		case "accepted_tokens", "draft_n_accepted":
-			v.accepted, _ = wholeNumber(c.value())
-		default:
-			c.skip()
-		}
-	})
-}
-
-// count reads one of the server's counts.
-func (v *completion) count(c *cursor, key []byte, n *int) {
-	raw := c.value()
-	if string(raw) == "null" { // it takes back no count that came before
-		return
-	}
-	v.usage = true
-	if read, ok := wholeNumber(raw); ok {
-		*n = read
-	} else if v.unread == "" {
-		v.unread = string(key) + " is " + excerpt(raw)
-	}
-}
-
 // error reads the error of a chunk. One that is null, false, 0 or empty is none, as for OpenAI's
 // own clients.
 func (v *completion) error(c *cursor) {
@@ -633,41 +285,5 @@ func (v *completion) error(c *cursor) {
 	v.failed = true
 	if v.failure = failureText(raw); raw[0] != '{' && raw[0] != '"' && raw[0] != '[' {
 		v.failure = failureText(c.text) // it is true or a number, and the text is beside it
-	}
-}
-
-// counts copies the server's token counts to the record. A server that does not report some of them
-// leaves those unknown.
-func (v *completion) counts(r *record.Record) {
-	if v.unread != "" {
-		r.Note(record.NoteUsage, v.unread)
-	}
-	switch {
-	case v.usage && v.partial:
-		keep := func(n *int, read int) {
-			if read >= 0 {
-				*n = read
-			}
-		}
-		keep(&r.PromptTokens, v.prompt)
-		keep(&r.OutputTokens, v.output)
-		keep(&r.CachedTokens, v.cached)
-	case v.usage:
-		r.PromptTokens, r.OutputTokens, r.CachedTokens = v.prompt, v.output, v.cached
-	case v.unread != "":
-		r.PromptTokens, r.OutputTokens, r.CachedTokens = -1, -1, -1
-	}
-	if v.another != "" {
-		r.Note(record.NoteModel, v.another+", where "+v.asked+" was asked for")
-	}
-	if v.unsummed != "" {
-		r.Note(record.NoteSum, v.unsummed)
-	}
-	if v.odd != "" {
-		kind := record.NoteField
-		if !v.part {
-			kind = record.NoteEvent
-		}
-		r.Note(kind, v.odd)
 	}
 }
