@@ -39,11 +39,16 @@ namespace ls {
 namespace kernels {
 namespace {
 
+template <int LANES> LS_INLINE float squares_of(const float *x, int n) {
+  return simd::dot<LANES>(x, x, n);
+}
+LS_WIDTHS(float, squares, squares_of, (const float *x, int n), x, n)
+
 // Applies a norm, unless w is null, and then rope to one vector of a head: element i is rotated
 // with element i + pairs. Elements from 2 pairs on are not rotated.
 LS_INLINE void norm_and_rope(const float *x, const float *w, float eps, const float *cos,
                              const float *sin, int pairs, int dim, float scale, float *y) {
-  const float inv = w != nullptr ? scale / std::sqrt(simd::dot(x, x, dim) / dim + eps) : scale;
+  const float inv = w != nullptr ? scale / std::sqrt(squares(x, dim) / dim + eps) : scale;
   for (int i = 0; i < pairs; i++) {
     const float a = x[i] * inv * (w != nullptr ? w[i] : 1),
                 b = x[i + pairs] * inv * (w != nullptr ? w[i + pairs] : 1);

@@ -9,7 +9,6 @@
 namespace ls {
 namespace kernels {
 
-using simd::vf;
 using simd::width;
 
 // The same as product for R rows of a and V vectors of columns, of which the last may be cut short.
@@ -76,7 +75,7 @@ LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int 
 }
 
 namespace {
-LS_WIDTHS(product_here, product_of,
+LS_WIDTHS(void, product_here, product_of,
           (const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc,
            bool add),
           a, lda, b, ldb, m, k, n, c, ldc, add)
@@ -127,30 +126,31 @@ LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
   }
 }
 
-LS_CLONES void cap_rows(float *x, int ld, int rows, int n, float limit) {
+template <int LANES>
+LS_INLINE void cap_rows_of(float *x, int ld, int rows, int n, float limit) {
   for (int r = 0; r < rows; r++) {
     float *row = x + size_t(r) * ld;
-    for (int i = 0; i < n; i += width) {
-      const int m = std::min(width, n - i);
-      const vf e = simd::exp(simd::load(row + i, m) * (2 / limit));
-      simd::store(row + i, limit - 2 * limit / (e + 1), m);
+    for (int i = 0; i < n; i += LANES) {
+      const auto e = simd::exp<LANES>(simd::load<LANES>(row + i, n - i) * (2 / limit));
+      simd::store<LANES>(row + i, limit - 2 * limit / (e + 1), n - i);
     }
   }
 }
 
 // Makes weights of the scores of one row, 0 outside lo..hi-1, and rescales its sums.
+template <int LANES>
 LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, float *o, int dim) {
+  using F = typename simd::Of<LANES>::f;
   lo = std::max(lo, 0), hi = std::min(hi, n);
   if (lo >= hi) {
     std::fill(s, s + n, 0.0f);
     return;
   }
-  vf high = vf{} + s[lo];
-  for (int i = lo; i < hi; i += width) {
-    const vf x = simd::load(s + i, std::min(width, hi - i), s[lo]);
-    high = simd::larger(x, high);
+  F high = F{} + s[lo];
+  for (int i = lo; i < hi; i += LANES) {
+    high = simd::larger(simd::load<LANES>(s + i, hi - i, s[lo]), high);
   }
-  const float t = std::max(top, simd::top(high));
+  const float t = std::max(top, simd::top<LANES>(high));
   if (t > top) {
     const float shrink = std::exp(top - t); // 0 at first: top is minus infinity
     top = t;
@@ -159,28 +159,32 @@ LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, fl
       o[i] *= shrink;
     }
   }
-  vf total = {};
+  F total[width / LANES] = {};
   for (int i = lo; i < hi; i += width) {
-    const int m = std::min(width, hi - i);
-    const vf e = simd::exp(simd::load(s + i, m, t - 200) - t);
-    simd::store(s + i, e, m);
-    total += e;
+#pragma GCC unroll 4
+    for (int j = 0; j < width / LANES; j++) {
+      const int at = i + j * LANES;
+      const F e = simd::exp<LANES>(simd::load<LANES>(s + at, hi - at, t - 200) - t);
+      simd::store<LANES>(s + at, e, hi - at);
+      total[j] += e;
+    }
   }
-  sum += simd::total(total);
+  sum += simd::total<LANES>(total);
   std::fill(s, s + lo, 0.0f);
   std::fill(s + hi, s + n, 0.0f);
 }
 
-LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n,
-                         Seen seen, int dim) {
+template <int LANES>
+LS_INLINE void weigh_all_of(float *s, int ld, int rows, int group, int first, int window, int p,
+                            int n, Seen seen, int dim) {
   for (int r = 0; r < rows; r++) {
     const int at = first + r / group;
-    weigh(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p, seen.top[r],
-          seen.sum[r], seen.o + size_t(r) * dim, dim);
+    weigh<LANES>(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p,
+                 seen.top[r], seen.sum[r], seen.o + size_t(r) * dim, dim);
   }
 }
 
-LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
+template <int LANES> LS_INLINE void fold_of(Seen a, Seen b, int rows, int dim) {
   for (int r = 0; r < rows; r++) {
     const float t = std::max(a.top[r], b.top[r]);
     const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t),
@@ -189,12 +193,34 @@ LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
     a.sum[r] = a.sum[r] * x + b.sum[r] * y;
     float *to = a.o + size_t(r) * dim;
     const float *from = b.o + size_t(r) * dim;
-    for (int i = 0; i < dim; i += width) {
-      const int m = std::min(width, dim - i);
-      simd::store(to + i, simd::load(to + i, m) * x + simd::load(from + i, m) * y, m);
+    for (int i = 0; i < dim; i += LANES) {
+      const int m = dim - i;
+      simd::store<LANES>(
+          to + i, simd::load<LANES>(to + i, m) * x + simd::load<LANES>(from + i, m) * y, m);
     }
   }
 }
+
+namespace {
+LS_WIDTHS(void, cap_rows_here, cap_rows_of, (float *x, int ld, int rows, int n, float limit), x,
+          ld, rows, n, limit)
+LS_WIDTHS(void, weigh_all_here, weigh_all_of,
+          (float *s, int ld, int rows, int group, int first, int window, int p, int n, Seen seen,
+           int dim),
+          s, ld, rows, group, first, window, p, n, seen, dim)
+LS_WIDTHS(void, fold_here, fold_of, (Seen a, Seen b, int rows, int dim), a, b, rows, dim)
+} // namespace
+
+void cap_rows(float *x, int ld, int rows, int n, float limit) {
+  cap_rows_here(x, ld, rows, n, limit);
+}
+
+void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n,
+               Seen seen, int dim) {
+  weigh_all_here(s, ld, rows, group, first, window, p, n, seen, dim);
+}
+
+void fold(Seen a, Seen b, int rows, int dim) { fold_here(a, b, rows, dim); }
 
 } // namespace kernels
 } // namespace ls

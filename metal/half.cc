@@ -96,17 +96,17 @@ LS_INLINE void any_half(int rows, const uint8_t *w, const float *x, int columns,
   any<LANES, false>(rows, w, x, columns, y, ldy, n);
 }
 
-LS_WIDTHS(brain_tile, any_brain,
+LS_WIDTHS(void, brain_tile, any_brain,
           (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows,
           w, x, columns, y, ldy, n)
-LS_WIDTHS(half_tile, any_half,
+LS_WIDTHS(void, half_tile, any_half,
           (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows,
           w, x, columns, y, ldy, n)
 
 // The index in tile_rows of the largest tile whose sums stay in registers: with 14 rows they would
 // need 28 registers with AVX2 and 56 with NEON.
 int largest() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(LS_ONLY_AVX2)
   static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
   return wide ? 0 : 1;
 #else

@@ -66,7 +66,7 @@ LS_CLONES void few_rows(const float *w, const float *x, float *y, int m, int n, 
   }
   for (; r < n; r++) {
     for (int i = 0; i < m; i++) {
-      y[size_t(i) * ldy + r] = simd::dot(x + size_t(i) * k, w + size_t(r) * k, k);
+      y[size_t(i) * ldy + r] = simd::dot<width>(x + size_t(i) * k, w + size_t(r) * k, k);
     }
   }
 }

@@ -54,15 +54,17 @@ bool by_blas(const Linear &w, int rows) {
 }
 
 // Returns the largest finite number, or -INFINITY where there is none.
-LS_CLONES float largest(const float *x, int n) {
-  const simd::vf low = simd::vf{} - INFINITY, finite = simd::vf{} + FLT_MAX;
-  simd::vf best = low;
-  for (int i = 0; i < n; i += simd::width) {
-    const simd::vf v = simd::load(x + i, std::min(simd::width, n - i), -INFINITY);
+template <int LANES> LS_INLINE float largest_of(const float *x, int n) {
+  using F = typename simd::Of<LANES>::f;
+  const F low = F{} - INFINITY, finite = F{} + FLT_MAX;
+  F best = low;
+  for (int i = 0; i < n; i += LANES) {
+    const F v = simd::load<LANES>(x + i, n - i, -INFINITY);
     best = simd::larger(v <= finite ? v : low, best); // the comparison is false for NaN
   }
-  return simd::top(best);
+  return simd::top<LANES>(best);
 }
+LS_WIDTHS(float, largest, largest_of, (const float *x, int n), x, n)
 
 // The place of the largest number of a row, the first of equals. Threads look at pieces of the row,
 // in any order.

@@ -5,7 +5,7 @@
 
 #include "quant.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(LS_ONLY_AVX2)
 
 #include <immintrin.h>
 

@@ -16,9 +16,6 @@
 namespace ls {
 namespace quant {
 
-using simd::vf;
-using simd::vi;
-
 // The parts of 16 bits: an activation is scale (254 high + low), both in -127..127, since some
 // kernels cannot take -128.
 constexpr int high_unit = 254;
@@ -35,8 +32,6 @@ void Rows::resize(int rows, int columns, bool fine) {
   }
 }
 
-typedef int8_t vc __attribute__((vector_size(16)));
-
 // Where the blocks of a row of 8 bits lie: block b is number b x step of each array.
 struct Rows::Row {
   int step;
@@ -48,58 +43,76 @@ struct Rows::Row {
 // Rounds to nearest, ties to even, by adding and subtracting 1.5 x 2^23. All of x are above lowest.
 // The comparison with it never changes a number. It keeps compilers from making one operation, with
 // one rounding, of the product before and the sum, so that the whole number is the same everywhere.
-LS_INLINE vf round(vf x, float lowest) {
-  const vf magic = vf{} + 12582912.0f;
-  return simd::larger(x, vf{} + lowest) + magic - magic;
+template <typename F> LS_INLINE F round(F x, float lowest) {
+  const F magic = F{} + 12582912.0f;
+  return simd::larger(x, F{} + lowest) + magic - magic;
 }
 
 // Writes block b, whole numbers of 8 bits whose unit is scale.
-LS_INLINE void put(const Rows::Row &row, int b, const vf whole[2], float scale) {
+template <int LANES>
+LS_INLINE void put(const Rows::Row &row, int b, const typename simd::Of<LANES>::f *whole,
+                   float scale) {
   const size_t at = size_t(b) * row.step;
-  vi sum = {};
-  for (int i = 0; i < 2; i++) {
-    const vi w = __builtin_convertvector(whole[i], vi);
-    const vc bytes = __builtin_convertvector(w, vc);
-    std::memcpy(row.x + at * block + 16 * i, &bytes, 16);
-    sum += w;
+  int32_t w[block], n = 0;
+  for (int i = 0; i < block / LANES; i++) {
+    const auto v = __builtin_convertvector(whole[i], typename simd::Of<LANES>::i);
+    std::memcpy(w + i * LANES, &v, sizeof v);
   }
-  const int32_t n = simd::total(sum);
+  int8_t *to = row.x + at * block;
+  for (int i = 0; i < block; i++) {
+    to[i] = int8_t(w[i]);
+    n += w[i];
+  }
   row.scale[at] = scale;
   row.sum[at] = scale * float(n);
   row.start4[at] = -8 * n, row.start5[at] = -16 * n, row.start8[at] = -128 * n;
 }
 
-LS_INLINE float largest(const vf x[2]) {
-  return simd::top(simd::larger(simd::abs(x[0]), simd::abs(x[1])));
+// Loads a block and returns the largest magnitude in it.
+template <int LANES> LS_INLINE float load_block(const float *x, typename simd::Of<LANES>::f *v) {
+  typename simd::Of<LANES>::f high = {};
+  for (int i = 0; i < block / LANES; i++) {
+    v[i] = simd::load<LANES>(x + i * LANES);
+    high = simd::larger(simd::abs(v[i]), high);
+  }
+  return simd::top<LANES>(high);
 }
 
-LS_CLONES static void quantise(const float *x, int blocks, const Rows::Row &row) {
+template <int LANES> LS_INLINE void quantise_of(const float *x, int blocks, const Rows::Row &row) {
   for (int b = 0; b < blocks; b++, x += block) {
-    vf v[2] = {simd::load(x), simd::load(x + 16)};
-    const float max = largest(v), inv = max > 0 ? 127 / max : 0;
-    for (vf &half : v) {
-      half = round(half * inv, -127.5f);
+    typename simd::Of<LANES>::f v[block / LANES];
+    const float max = load_block<LANES>(x, v), inv = max > 0 ? 127 / max : 0;
+    for (auto &part : v) {
+      part = round(part * inv, -127.5f);
     }
-    put(row, b, v, max / 127);
+    put<LANES>(row, b, v, max / 127);
   }
 }
 
-LS_CLONES static void quantise_fine(const float *x, int blocks, const Rows::Row &high,
-                                    const Rows::Row &low) {
+template <int LANES>
+LS_INLINE void quantise_fine_of(const float *x, int blocks, const Rows::Row &high,
+                                const Rows::Row &low) {
   constexpr float units = 127 * high_unit;
   for (int b = 0; b < blocks; b++, x += block) {
-    const vf v[2] = {simd::load(x), simd::load(x + 16)};
-    const float max = largest(v), inv = max > 0 ? units / max : 0, scale = max / units;
-    vf h[2], l[2];
-    for (int i = 0; i < 2; i++) {
-      const vf whole = round(v[i] * inv, -units - 0.5f);
+    typename simd::Of<LANES>::f h[block / LANES], l[block / LANES];
+    const float max = load_block<LANES>(x, l), inv = max > 0 ? units / max : 0, scale = max / units;
+    for (int i = 0; i < block / LANES; i++) {
+      const auto whole = round(l[i] * inv, -units - 0.5f);
       h[i] = round(whole * (1.0f / high_unit), -127.5f);
       l[i] = whole - h[i] * high_unit; // exact
     }
-    put(high, b, h, scale * high_unit);
-    put(low, b, l, scale);
+    put<LANES>(high, b, h, scale * high_unit);
+    put<LANES>(low, b, l, scale);
   }
 }
+
+namespace {
+LS_WIDTHS(void, quantise, quantise_of, (const float *x, int blocks, const Rows::Row &row), x,
+          blocks, row)
+LS_WIDTHS(void, quantise_fine, quantise_fine_of,
+          (const float *x, int blocks, const Rows::Row &high, const Rows::Row &low), x, blocks,
+          high, low)
+} // namespace
 
 // Returns row r of those of 8 bits.
 Rows::Row Rows::row(int r) {

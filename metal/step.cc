@@ -22,16 +22,16 @@ namespace ls {
 namespace kernels {
 namespace {
 
-using simd::vf;
-using simd::width;
-
 // y = rms_norm(x) * w; y may be x.
-LS_CLONES void norm_row(const float *x, const float *w, float *y, int n, float eps) {
-  const float inv = 1 / std::sqrt(simd::dot(x, x, n) / n + eps);
+template <int LANES>
+LS_INLINE void norm_row_of(const float *x, const float *w, float *y, int n, float eps) {
+  const float inv = 1 / std::sqrt(simd::dot<LANES>(x, x, n) / n + eps);
   for (int i = 0; i < n; i++) {
     y[i] = x[i] * inv * w[i];
   }
 }
+LS_WIDTHS(void, norm_row, norm_row_of,
+          (const float *x, const float *w, float *y, int n, float eps), x, w, y, n, eps)
 
 LS_CLONES void add_row(const float *x, float *y, int n) {
   for (int i = 0; i < n; i++) {
@@ -40,16 +40,18 @@ LS_CLONES void add_row(const float *x, float *y, int n) {
 }
 
 // y = act(gate) * up, where act is GELU (tanh approximation) or SiLU.
-LS_CLONES void glu_row(const float *gate, const float *up, float *y, int n, bool gelu) {
+template <int LANES>
+LS_INLINE void glu_row_of(const float *gate, const float *up, float *y, int n, bool gelu) {
   // The tanh form of GELU is x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); SiLU is x *
   // sigmoid(x).
   const float a = gelu ? -1.5957691216057308f : -1, b = gelu ? a * 0.044715f : 0;
-  for (int i = 0; i < n; i += width) {
-    const int m = std::min(width, n - i);
-    const vf g = simd::load(gate + i, m), u = simd::load(up + i, m);
-    simd::store(y + i, g * u / (1 + simd::exp(g * (a + b * g * g))), m);
+  for (int i = 0; i < n; i += LANES) {
+    const auto g = simd::load<LANES>(gate + i, n - i), u = simd::load<LANES>(up + i, n - i);
+    simd::store<LANES>(y + i, g * u / (1 + simd::exp<LANES>(g * (a + b * g * g))), n - i);
   }
 }
+LS_WIDTHS(void, glu_row, glu_row_of,
+          (const float *gate, const float *up, float *y, int n, bool gelu), gate, up, y, n, gelu)
 
 // Makes positive numbers of scores that sum to 1.
 void softmax_row(float *x, int n) {

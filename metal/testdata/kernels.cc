@@ -222,49 +222,59 @@ static void check_halves() {
   }
 }
 
-static void check_vectors() {
+// Compares vectors of LANES floats with single floats. Sums are those of 16 lanes, whatever LANES.
+template <int LANES> static void check_vectors() {
+  using F = typename simd::Of<LANES>::f;
   for (float at = -86; at < 87; at += 0.37f) {
-    simd::vf x;
-    for (int i = 0; i < simd::width; i++) {
+    F x;
+    for (int i = 0; i < LANES; i++) {
       x[i] = at + 0.02f * float(i);
     }
-    const simd::vf y = simd::exp(x);
-    for (int i = 0; i < simd::width; i++) {
+    const F y = simd::exp<LANES>(x);
+    for (int i = 0; i < LANES; i++) {
       if (!(std::fabs(y[i] / std::exp(double(x[i])) - 1) < 4e-7)) {
-        fail("exp(%g) is %g\n", double(x[i]), double(y[i]));
+        fail("%d lanes: exp(%g) is %g\n", LANES, double(x[i]), double(y[i]));
       }
     }
   }
   for (int n = 0; n < 100; n++) {
-    float a[100], b[100];
-    double dot = 0, sum[4] = {}, top = -INFINITY;
+    float a[100], b[100], uneven[16];
+    double dot = 0, top = -INFINITY;
     for (int i = 0; i < 100; i++) {
       a[i] = float(int(rng() % 2001) - 1000), b[i] = float(int(rng() % 9) - 4);
       dot += i < n ? double(a[i]) * b[i] : 0;
-      sum[i / 16 % 4] += i < 64 ? a[i] : 0;
-      top = std::max(top, i < 16 ? double(a[i]) : top);
+      top = std::max(top, i < LANES ? double(a[i]) : top);
     }
-    const simd::vf v[4] = {simd::load(a), simd::load(a + 16), simd::load(a + 32),
-                           simd::load(a + 48)};
-    float totals[4];
-    simd::totals(v, totals);
-    bool same =
-        simd::dot(a, b, n) == float(dot) && simd::top(v[0]) == float(top); // whole numbers: exact
-    for (int i = 0; i < 4; i++) {
-      same = same && totals[i] == float(sum[i]) && simd::total(v[i]) == float(sum[i]);
+    for (float &v : uneven) {
+      v = std::ldexp(gauss(), int(rng() % 24));
     }
-    const simd::vf part = simd::load(a, n % 17, -3);
-    for (int i = 0; i < simd::width; i++) {
-      same = same && part[i] == (i < n % 17 ? a[i] : -3);
+    float sums[16]; // of halves, of their halves, and so on
+    std::memcpy(sums, uneven, sizeof sums);
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; i++) {
+        sums[i] += sums[i + half];
+      }
+    }
+    F v[16 / LANES];
+    std::memcpy(v, uneven, sizeof v);
+    const F part = simd::load<LANES>(a, n % 17, -3);
+    bool same = simd::dot<LANES>(a, b, n) == float(dot) && // whole numbers: exact
+                simd::top<LANES>(simd::load<LANES>(a)) == float(top) &&
+                simd::total<LANES>(v) == sums[0];
+    float stored[16] = {};
+    simd::store<LANES>(stored, part, n % 17 - 1);
+    for (int i = 0; i < LANES; i++) {
+      const float want = i < n % 17 ? a[i] : -3;
+      same = same && part[i] == want && stored[i] == (i < n % 17 - 1 ? want : 0);
     }
     if (!same) {
-      fail("vectors of simd.h: dot, totals, top or load differ for %d elements\n", n);
+      fail("%d lanes: dot, total, top, load or store differ for %d elements\n", LANES, n);
     }
   }
 }
 
 int main() {
-  check_vectors();
+  check_vectors<16>(), check_vectors<8>(), check_vectors<4>();
   std::vector<const char *> isas;
   for (const quant::Isa *isa : quant::all()) {
     if (quant::use(isa->name)) {
