@@ -128,6 +128,32 @@
 // the rename, may put an older memory in the place of a newer one; answers stay right, since a memory
 // is only used as far as it is the prompt's beginning.
 //
+// # An object store
+//
+// With Config.Bucket the same engines keep their memories in a bucket of an object store, and need no
+// folder that all of them mount. What memories have in common, such as the KV of a system prompt, is
+// there once, and is put and fetched once by each engine (package loadstone/internal/objects; not what
+// two principals have in common). What is said above holds, with these differences:
+//
+//   - That no two engines write one memory rests on conditional puts: all that there is of an agent
+//     changes as one object, and only if that is as it was read. There are no locks, and nothing that
+//     comes late can do harm.
+//   - Nobody sees that a process has ended, so one that was killed is waited for like one that hangs:
+//     for Config.Lease. Until then its agents' turns are answered elsewhere from what was saved, each
+//     a third of Config.Lease late, and are not saved.
+//   - A turn waits for two requests to the store, one to know whether the agent is durable and one to
+//     take its lease. The rest is beside it.
+//   - While the store is away, the agents that an engine has in its pool go on there; the first turn
+//     and then one every few seconds waits up to a third of Config.Lease, and is answered. It is saved
+//     once the store is back, unless another engine has had the agent since: with Stats.Disk failing
+//     meanwhile, as with a disk that fails. What the pool does not have is computed anew.
+//   - Config.DiskBytes, and the sizes in Stats and Usage, are those of the memories as they would be on
+//     disk. What they have in common counts for each of them, so a bucket holds less.
+//   - SealKeys seal what is put, in such a way that what is in common stays so within a principal. What
+//     was put before there were keys is not read with them: it is left alone, and replaced at the
+//     agent's next turn.
+//   - A memory that nothing names any more is removed some minutes later, by any of the engines.
+//
 // Config.DiskBytes and TTL are those of the directory, of which each engine looks once a minute what
 // others have written. Shares of principals (see Share) are those of one engine, but for their
 // bytes on disk, which are the directory's, as the engine knows them.

@@ -140,7 +140,7 @@ func (s *Store) tryLook(agent kv.Agent) bool {
 
 // LookDurable brings the index up to date as to whether an agent is durable.
 func (s *Store) LookDurable(agent kv.Agent) {
-	if s.share == nil {
+	if s.share == nil || s.fenced != nil && s.Held(agent) {
 		return
 	}
 	name := FileName(agent)

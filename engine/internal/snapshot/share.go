@@ -97,6 +97,7 @@ func OpenShared(sys files.System, dir string, match Header, quota int64, ttl, te
 		return nil, err
 	}
 	s.share.work.Go(s.attend)
+	s.share.work.Go(s.tend)
 	return s, nil
 }
 
@@ -287,13 +288,11 @@ func (s *Store) part() {
 	sh.leave()
 }
 
-// attend shows the others that this store is there, watches them, and keeps the index up to date,
-// until the store is closed.
+// attend shows the others that this store is there, and watches them, until the store is closed.
 func (s *Store) attend() {
 	sh := s.share
 	tick := time.NewTicker(sh.term / 3)
 	defer tick.Stop()
-	refreshed, collected := time.Now(), time.Now()
 	for {
 		if err := s.sys.Touch(sh.member(sh.id), time.Now()); err != nil {
 			slog.Error("this server cannot show the others that share its memories that it is there",
@@ -303,6 +302,22 @@ func (s *Store) attend() {
 		for _, f := range infos {
 			sh.seen(f.Name(), f.ModTime())
 		}
+		select {
+		case <-tick.C:
+		case <-sh.end:
+			return
+		}
+	}
+}
+
+// tend does what may take long: it gives back what could not be given back, keeps the index up to
+// date and has a bucket cleared, until the store is closed.
+func (s *Store) tend() {
+	sh := s.share
+	tick := time.NewTicker(sh.term / 3)
+	defer tick.Stop()
+	refreshed, collected := time.Now(), time.Now()
+	for {
 		s.yieldRest()
 		if time.Since(refreshed) >= refreshEvery {
 			s.Refresh()
