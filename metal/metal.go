@@ -19,7 +19,7 @@
 //	       step.cc and attention.cc the same for CPUs, kvformat.cc the formats of their cache;
 //	       beneath them attention_tile.cc, simd.h, pool.h (threads), pages.h (memory)
 //	       product.cc their products: with weights of 16 bits (half.cc, half_f16.cc), with
-//	       quantised ones (quant.h; quant.cc packs them, rows.cc quantises activations,
+//	       quantised ones (quant.h; pack.cc packs them, rows.cc quantises activations,
 //	       quant_*.cc has a file for each instruction set), with float32 (matmul.cc)
 //	       ring.cc the sums of a network that is split over processes (split.go, part.go)
 //	       blas.cc OpenBLAS in front of MLX's own BLAS, probe.cc single kernels, for tests

@@ -3,6 +3,7 @@
 #ifndef LOADSTONE_QUANT_H
 #define LOADSTONE_QUANT_H
 
+#include "floats.h"
 #include "pages.h"
 #include "parts.h"
 
@@ -37,7 +38,7 @@ constexpr int line = 64;  // bytes of a cache line, and the alignment of a panel
 // of a Zen 4 read a matrix of 4 bits with biases at 25 GB/s and one of 8 bits at 41 with software
 // prefetch, and slower without. In this layout they read both at 58 to 62 GB/s, as fast as a plain
 // sum, and no software prefetch (384 to 8192 bytes ahead, into the first-level or the second-level
-// cache) made it faster.
+// cache) made one row of activations faster.
 struct Packed {
   int rows = 0, columns = 0, group = 0, bits = 0;
   bool biased = false;
@@ -63,7 +64,7 @@ struct Packed {
 
 // Packs a weight in MLX's affine form: 2 to 8 bits, words are rows x columns*bits/32 of 32 bits at
 // any address.
-Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns,
+Packed pack(const void *words, const Floats &scales, const Floats &biases, int rows, int columns,
             int group, int bits, Arena &memory);
 
 // The arguments of a kernel: one panel, and a tile of some rows of activations.
@@ -143,9 +144,6 @@ private:
 };
 
 inline int bits_index(int bits) { return bits == 4 ? 0 : bits == 5 ? 1 : 2; }
-
-float half_to_float(uint16_t h);
-uint16_t float_to_half(float f);
 
 } // namespace quant
 } // namespace ls

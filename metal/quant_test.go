@@ -187,12 +187,20 @@ func TestQuantisedProduct(t *testing.T) {
 	})
 }
 
-// A matrix with an infinite scale is refused.
+// A matrix with a scale or bias that is infinite, or not a number, is refused.
 func TestQuantisedProductRefusesInfinity(t *testing.T) {
-	w := randomAffine(rand.New(rand.NewPCG(7, 3)), 16, 32, 32, 4, true)
-	w.scales[3] = float32(math.Inf(1))
-	if _, err := w.product(make([]float32, 32), 8, make([]float32, 16), 1); err == nil {
-		t.Error("an infinite scale is accepted")
+	for _, x := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		for _, which := range []string{"scale", "bias"} {
+			w := randomAffine(rand.New(rand.NewPCG(7, 3)), 16, 32, 32, 4, true)
+			if which == "scale" {
+				w.scales[3] = float32(x)
+			} else {
+				w.biases[3] = float32(x)
+			}
+			if _, err := w.product(make([]float32, 32), 8, make([]float32, 16), 1); err == nil {
+				t.Errorf("a %s of %v is accepted", which, x)
+			}
+		}
 	}
 }
 

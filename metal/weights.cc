@@ -46,31 +46,25 @@ array stored(const std::string &name, const ls_tensor &t) {
   return a;
 }
 
-// Converts a tensor to float32, on all threads.
-void widen(const std::string &name, const ls_tensor &t, float *out) {
-  constexpr size_t piece = 1 << 16;
-  const size_t size = mx::size_of(dtype(name, t)), n = t.bytes / size;
+// Returns the numbers of a tensor.
+Floats floats(const std::string &name, const ls_tensor &t) {
   if (!mx::issubdtype(dtype(name, t), mx::floating)) {
     throw std::runtime_error("tensor " + name + " holds integers; floats are expected");
   }
+  return {t.data, t.type};
+}
+
+LS_CLONES void widen_piece(const Floats &from, size_t first, size_t n, float *to) {
+  widen(from, first, n, to);
+}
+
+// Converts a tensor to float32, on all threads.
+void widen(const std::string &name, const ls_tensor &t, float *out) {
+  constexpr size_t piece = 1 << 16;
+  const Floats from = floats(name, t);
+  const size_t n = t.bytes / mx::size_of(dtype(name, t));
   Pool::shared().run(int((n + piece - 1) / piece), [&](int i) {
-    const uint8_t *from = static_cast<const uint8_t *>(t.data) + i * piece * size;
-    float *to = out + i * piece;
-    const size_t count = std::min(piece, n - i * piece);
-    if (t.type == LS_F32) {
-      std::memcpy(to, from, count * size);
-      return;
-    }
-    for (size_t j = 0; j < count; j++) {
-      uint16_t half;
-      std::memcpy(&half, from + 2 * j, 2);
-      if (t.type == LS_F16) {
-        to[j] = quant::half_to_float(half);
-      } else {
-        const uint32_t bits = uint32_t(half) << 16;
-        std::memcpy(to + j, &bits, 4);
-      }
-    }
+    widen_piece(from, i * piece, std::min(piece, n - i * piece), out + i * piece);
   });
 }
 
@@ -257,18 +251,16 @@ Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, 
     l.w = stored(name, w), l.scales = stored(name, scales), l.biases = stored(name, biases),
     l.group = group, l.bits = bits;
   } else if (config_.graph || (isa != nullptr && std::strcmp(isa, "float32") == 0)) {
-    const auto floats = [&](const ls_tensor &t) {
+    const auto wide = [&](const ls_tensor &t) {
       return mx::astype(stored(name, t), mx::float32);
     };
-    l = plain(mx::dequantize(stored(name, w), floats(scales), floats(biases), group, bits));
+    l = plain(mx::dequantize(stored(name, w), wide(scales), wide(biases), group, bits));
   } else {
-    std::vector<float> s(size_t(out) * scales.shape[1]), b(s.size());
-    widen(name + ".scales", scales, s.data());
-    widen(name + ".biases", biases, b.data());
+    const Floats s = floats(name + ".scales", scales), b = floats(name + ".biases", biases);
     rounds_ = true;
     try {
       l.packed = std::make_shared<quant::Packed>(
-          quant::pack(w.data, s.data(), b.data(), out, in, group, bits, memory_));
+          quant::pack(w.data, s, b, out, in, group, bits, memory_));
     } catch (const std::runtime_error &e) {
       throw std::runtime_error("tensor " + name + ".weight: " + e.what());
     }

@@ -1,5 +1,5 @@
-// Compares the kernels for quantised weights, the tiles for float16 weights and the vectors of
-// simd.h with the simplest arithmetic. It does not need MLX, so that a cross compiler and an
+// Compares the kernels for quantised weights, the tiles for float16 weights, the vectors of simd.h
+// and the conversions of floats.h with the simplest arithmetic. It does not need MLX, so that a cross compiler and an
 // emulator can try the kernels of other processors. It prints the instruction sets that it ran, all
 // differences, and a digest of all quantised products, which must be the same on every processor.
 // cross_test.go compiles and runs it.
@@ -207,7 +207,7 @@ static void check_halves() {
           for (int i = 0; i < half::panel_rows; i++) {
             float want = i < n ? 0 : -1; // outputs that do not exist are not written
             for (int k = 0; k < columns && i < n; k++) {
-              want = std::fma(quant::half_to_float(w[k * half::panel_rows + i]), x[k * rows + m],
+              want = std::fma(half_to_float(w[k * half::panel_rows + i]), x[k * rows + m],
                               want);
             }
             const float got = y[m * half::panel_rows + i];
@@ -273,8 +273,80 @@ template <int LANES> static void check_vectors() {
   }
 }
 
+// Returns a float16, written out.
+static double value_of(uint16_t h) {
+  const int exp = h >> 10 & 31, frac = h & 1023;
+  const double size = exp == 0 ? std::ldexp(frac, -24) : std::ldexp(1024 + frac, exp - 25);
+  return h & 0x8000 ? -size : size;
+}
+
+// Converts all float16 numbers to float32 and back, and what lies between two of them.
+static void check_conversions() {
+  for (int h = 0; h < 0x10000; h++) {
+    const float f = half_to_float(uint16_t(h));
+    const bool finite = (h & 0x7c00) != 0x7c00;
+    if (finite ? double(f) != value_of(uint16_t(h)) || std::signbit(f) != (h >= 0x8000)
+               : std::isnan(f) != ((h & 1023) != 0) || std::isfinite(f)) {
+      fail("float16 %04x is %g\n", h, double(f));
+    }
+    if (!finite || (h & 0x7fff) == 0x7bff) { // the largest: what is above it becomes infinite
+      continue;
+    }
+    const float next = half_to_float(uint16_t(h + 1)), middle = (f + next) / 2;
+    const float near[] = {f, std::nextafter(middle, f), middle, std::nextafter(middle, next)};
+    const int want[] = {h, h, h + h % 2, h + 1};
+    for (int i = 0; i < 4; i++) {
+      if (float_to_half(near[i]) != want[i]) {
+        fail("%g becomes float16 %04x, want %04x\n", double(near[i]), float_to_half(near[i]),
+             want[i]);
+      }
+    }
+  }
+}
+
+// A weight is packed alike whichever of the types that hold them its scales and biases have.
+static void check_types(int outputs, int groups, bool biased) {
+  constexpr int group = 32, bits = 4;
+  const int columns = groups * group;
+  const auto words = random_words(size_t(outputs) * columns * bits / 32, normal);
+  for (int32_t type : {LS_F16, LS_BF16}) {
+    std::vector<uint16_t> scales(size_t(outputs) * groups), biases(scales.size());
+    std::vector<float> wide[2];
+    const auto widen = [&](uint16_t h) {
+      const uint32_t b = uint32_t(h) << 16;
+      float f;
+      std::memcpy(&f, &b, sizeof f);
+      return type == LS_F16 ? float(value_of(h)) : f;
+    };
+    for (size_t i = 0; i < scales.size(); i++) {
+      const uint64_t r = rng();
+      // Up to 2^16 apart, of both signs. A symmetric bias is -8 times the scale.
+      const int exponent = 8 + int(r % 16), sign = int(r >> 4 & 1) << 15;
+      scales[i] = uint16_t(type == LS_F16 ? exponent << 10 | (r >> 8 & 1023) | sign
+                                          : (exponent + 100) << 7 | (r >> 8 & 127) | sign);
+      const int step = type == LS_F16 ? 3 << 10 : 3 << 7;
+      biases[i] = biased ? uint16_t(scales[i] ^ (r >> 32 & 0x803f))
+                         : uint16_t((scales[i] ^ 0x8000) + step);
+      wide[0].push_back(widen(scales[i])), wide[1].push_back(widen(biases[i]));
+    }
+    Arena memory;
+    const quant::Packed want = quant::pack(words.data(), wide[0].data(), wide[1].data(), outputs,
+                                           columns, group, bits, memory),
+                        got = quant::pack(words.data(), Floats(scales.data(), type),
+                                          Floats(biases.data(), type), outputs, columns, group,
+                                          bits, memory);
+    if (got.factor != want.factor || got.biased != want.biased || got.biased != biased ||
+        got.bytes() != want.bytes() ||
+        std::memcmp(got.data.get(), want.data.get(), got.bytes()) != 0) {
+      fail("%d x %d, type %d, biased %d: packed in another way than from float32\n", outputs,
+           columns, type, biased);
+    }
+  }
+}
+
 int main() {
   check_vectors<16>(), check_vectors<8>(), check_vectors<4>();
+  check_conversions();
   std::vector<const char *> isas;
   for (const quant::Isa *isa : quant::all()) {
     if (quant::use(isa->name)) {
@@ -297,6 +369,10 @@ int main() {
     }
   }
   check_halves();
+  for (bool biased : {false, true}) {
+    check_types(39, 7, biased);
+    check_types(16, 300, biased); // more than are widened at a time
+  }
   std::printf("digest %016llx\n%d failures\n", (unsigned long long)digest, failures);
   return failures > 0;
 }
