@@ -3,6 +3,7 @@
 // The entry points of bridge.h.
 
 #include "internal.h"
+#include "pages.h"
 #include "pool.h"
 
 #include <cstring>
@@ -239,12 +240,58 @@ void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *sliding)
 }
 
 void ls_kv_free(ls_model *m) {
+  m->later.stop();
   for (Layer &l : m->layers) {
     l.keys.reset();
     l.values.reset();
   }
   m->block_tokens = 0;
   mx::clear_cache();
+}
+
+// Has the system give out the pages of the cache, which is nearly all of the time of an allocation.
+// The first ones are touched by all threads, and make a whole small cache. The others come while
+// the model is at work already, or when a step first uses them: where a hypervisor has to find
+// memory first, it finds less than 1 GB a second.
+static void touch(ls_model *m) {
+  struct Piece {
+    char *at;
+    size_t bytes;
+  };
+  // Blocks are used from the first one on, and so are the vectors of each head.
+  std::vector<Piece> pieces;
+  bool more = true;
+  for (size_t from = 0; more; from += large_page) {
+    more = false;
+    for (Layer &l : m->layers) {
+      for (array *cache : {&*l.keys, &*l.values}) {
+        const size_t head = cache->nbytes() / m->config.kv_heads;
+        for (int h = 0; h < m->config.kv_heads && from < head; h++) {
+          char *at = cache->data<char>() + h * head + from;
+          pieces.push_back({at, std::min(large_page, head - from)});
+          more = true;
+        }
+      }
+    }
+  }
+  constexpr size_t at_once = 256 << 20;
+  size_t bytes = 0;
+  int first = 0;
+  // MLX's own operations may move the cache.
+  const bool wait = !can_populate || m->config.graph;
+  while (first < int(pieces.size()) && (bytes < at_once || wait)) {
+    bytes += pieces[first++].bytes;
+  }
+  Pool::shared().run(first, [&](int i) { std::memset(pieces[i].at, 0, pieces[i].bytes); });
+  pieces.erase(pieces.begin(), pieces.begin() + first);
+  m->later.run([pieces](const std::atomic<bool> &stop) {
+    for (const Piece &p : pieces) {
+      if (stop) {
+        return;
+      }
+      populate(p.at, p.bytes);
+    }
+  });
 }
 
 int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t window_slots, int32_t block_tokens, char *err,
@@ -259,13 +306,7 @@ int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t window_slots, int32_t block
         prefer_large_pages((*cache)->data<char>(), (*cache)->nbytes());
       }
     }
-    // The system clears each page when it is first touched, which is nearly all of the time of an
-    // allocation. So all threads do it.
-    Pool::shared().run(2 * int(m->layers.size()), [&](int i) {
-      Layer &l = m->layers[i / 2];
-      array &cache = i % 2 == 0 ? *l.keys : *l.values;
-      std::memset(cache.data<char>(), 0, cache.nbytes());
-    });
+    touch(m);
     m->block_tokens = block_tokens;
   });
   if (rc != 0) {

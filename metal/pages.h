@@ -36,6 +36,24 @@ inline void prefer_large_pages([[maybe_unused]] void *p, [[maybe_unused]] size_t
 #endif
 }
 
+#ifdef MADV_POPULATE_WRITE
+constexpr bool can_populate = true;
+#else
+constexpr bool can_populate = false;
+#endif
+
+// Has the system give out the pages that lie wholly within the n bytes from p on, as their first
+// touch would, but without a change of what is in them. Where it fails they come with that touch.
+inline void populate([[maybe_unused]] void *p, [[maybe_unused]] size_t n) {
+#ifdef MADV_POPULATE_WRITE
+  const uintptr_t page = 4096, from = (reinterpret_cast<uintptr_t>(p) + page - 1) & ~(page - 1);
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(p) + n) & ~(page - 1);
+  if (from < to) {
+    madvise(reinterpret_cast<void *>(from), to - from, MADV_POPULATE_WRITE);
+  }
+#endif
+}
+
 // Hands out pieces of memory from large regions, so that tensors of less than a large page share
 // one. A region lives until all of its pieces are dropped.
 class Arena {
