@@ -42,6 +42,14 @@ LS_TARGET inline __attribute__((always_inline)) const uint8_t *unpack(const uint
   return p + 320;
 }
 
+// Lines so many bytes ahead are asked for where there is more than one row of activations. A block
+// then has too many instructions for the processor to see the next blocks' reads among them. On two
+// cores of a Zen 4, with a weight of 4 bits with biases that is in no cache, 4 rows did 355 and now
+// 443 thousand million operations a second, 8 rows 395 and now 587, and 16 rows 537 and now 612.
+// 1024 and 4096 bytes are 3 to 10 % slower, and the second-level cache instead of the first one is
+// as slow as nothing.
+constexpr int ahead = 2048;
+
 template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
   __m512 acc[M];
   for (int m = 0; m < M; m++) {
@@ -60,6 +68,11 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
     }
     for (int b = 0; b < t.group_blocks; b++) {
       __m512i w[8];
+      if constexpr (M > 1) {
+        for (int j = 0; j < BITS; j++) {
+          _mm_prefetch(reinterpret_cast<const char *>(p) + ahead + line * j, _MM_HINT_T0);
+        }
+      }
       p = unpack<BITS>(p, w);
 #pragma GCC unroll 16
       for (int m = 0; m < M; m++) {
