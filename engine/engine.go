@@ -273,6 +273,15 @@ func (e *Engine) Stuck() time.Duration {
 	return 0
 }
 
+// Lost returns why the model will compute nothing any more, nil while it may: that is for a model to
+// know that has a method Lost. It may be called from any goroutine.
+func (e *Engine) Lost() error {
+	if m, ok := e.cfg.Model.(interface{ Lost() error }); ok {
+		return m.Lost()
+	}
+	return nil
+}
+
 // Disk returns Stats.Disk alone, "" where memories are not kept on disk.
 func (e *Engine) Disk() string {
 	if e.disk == nil {

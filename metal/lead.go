@@ -3,6 +3,7 @@
 package metal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/rpc"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +20,7 @@ import (
 type Lead struct {
 	*Model
 	others []*otherPart
+	lost   atomic.Pointer[PartLostError]
 }
 
 // An otherPart is what part 0 knows of another part.
@@ -45,7 +48,11 @@ func leadOthers(m *Model, p Part) (*Lead, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", address)
+	// A part whose machine is gone says nothing; the probes find out in 20 s.
+	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
+	l, err := listen.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +120,11 @@ func (p Part) lead() (string, error) {
 // connections are closed with the Lead.
 func newLead(m *Model, conns ...io.ReadWriteCloser) (*Lead, error) {
 	l := &Lead{Model: m}
-	for _, c := range conns {
-		l.others = append(l.others, &otherPart{Client: rpc.NewClient(c)})
+	for i, c := range conns {
+		w := watched{c, func(err error) {
+			l.lost.CompareAndSwap(nil, &PartLostError{i + 1, 1 + len(conns), err})
+		}}
+		l.others = append(l.others, &otherPart{Client: rpc.NewClient(w)})
 	}
 	replies, err := l.all("Size", func(int) any { return Call{} }, func() error { return nil })
 	if err != nil {
@@ -126,8 +136,42 @@ func newLead(m *Model, conns ...io.ReadWriteCloser) (*Lead, error) {
 	return l, nil
 }
 
-// all has the other parts do what args say of each, and this one own, at once.
+// A watched connection tells when it is gone.
+type watched struct {
+	io.ReadWriteCloser
+	gone func(error)
+}
+
+func (w watched) Read(b []byte) (int, error)  { return w.told(w.ReadWriteCloser.Read(b)) }
+func (w watched) Write(b []byte) (int, error) { return w.told(w.ReadWriteCloser.Write(b)) }
+
+func (w watched) told(n int, err error) (int, error) {
+	if err != nil {
+		w.gone(err)
+	}
+	return n, err
+}
+
+// Lost returns a *PartLostError once a part has gone, also between two steps.
+func (l *Lead) Lost() error {
+	if err := l.lost.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// all has the other parts do what args say of each, and this one own, at once. Once a part is lost it
+// fails with that alone: what the others say of it are the consequences.
 func (l *Lead) all(what string, args func(i int) any, own func() error) ([]*Reply, error) {
+	replies, err := l.each(what, args, own)
+	if err != nil {
+		err = cmp.Or(l.Lost(), err)
+	}
+	return replies, err
+}
+
+// each is all, without a look at what is lost.
+func (l *Lead) each(what string, args func(i int) any, own func() error) ([]*Reply, error) {
 	var replies []*Reply
 	var calls []*rpc.Call
 	for i, o := range l.others {

@@ -12,7 +12,7 @@ import "fmt"
 // sum of parts is made in another order.
 //
 // A process stays the part that it is, of every network that it opens, and computes nothing alone any
-// more. Where a part goes away, steps of the others fail.
+// more. Where a part goes away, steps of the others fail; see Lead.Lost.
 type Part struct {
 	// Hosts are the addresses, host:port, at which the parts listen for each other, in their order. Part
 	// 0 also listens at the next port, for the other parts, which do what it says (see OpenLead). What
@@ -21,6 +21,20 @@ type Part struct {
 	Hosts []string
 	Rank  int // which of them this process is
 }
+
+// A PartLostError says that the connection to another part is gone: the process has ended, or its
+// machine. Nothing can be computed then until all parts are started again.
+type PartLostError struct {
+	Part, Parts int
+	Why         error
+}
+
+func (e *PartLostError) Error() string {
+	return fmt.Sprintf("mlx: part %d, of parts 0 to %d, is lost: %v; start all parts again", e.Part,
+		e.Parts-1, e.Why)
+}
+
+func (e *PartLostError) Unwrap() error { return e.Why }
 
 // A SplitError says why a network cannot be split into so many parts.
 type SplitError struct {

@@ -37,6 +37,9 @@ func (e loadingError) Error() string {
 // loadingRetry is how long a client is told to wait while the model is loading.
 const loadingRetry = 2 * time.Second
 
+// A lostError refuses a request because the model will compute nothing any more.
+type lostError struct{ error }
+
 // Kinds of errors: OpenAI's error.type.
 const (
 	kindInvalid   = "invalid_request_error"
@@ -135,6 +138,8 @@ func classify(err error) *apiError {
 	case errors.As(err, new(loadingError)):
 		return &apiError{status: 503, kind: kindServer, code: "loading",
 			message: err.Error(), retry: loadingRetry}
+	case errors.As(err, new(lostError)):
+		return &apiError{status: 503, kind: kindServer, code: "model_lost", message: err.Error()}
 	case errors.Is(err, engine.ErrDraining):
 		return &apiError{status: 503, kind: kindServer, code: "draining",
 			message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
@@ -153,7 +158,7 @@ func classify(err error) *apiError {
 // refusals are the codes with which the server turns away valid work: the reasons of
 // loadstone_rejects_total.
 var refusals = []string{
-	"agent_busy", "context_length_exceeded", "draining", "loading", "pool_exhausted",
+	"agent_busy", "context_length_exceeded", "draining", "loading", "model_lost", "pool_exhausted",
 	"pool_too_small", "queue_full",
 	"rate_limit_exceeded", "share_exhausted",
 }

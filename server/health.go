@@ -18,6 +18,8 @@ type health struct {
 	// Disk is full or failing while memories of agents wait that cannot be saved. The server
 	// answers all the same.
 	Disk string `json:"disk,omitempty"`
+	// Detail says more of the reason model_lost.
+	Detail string `json:"detail,omitempty"`
 	// StepSeconds is how long the model has been in its step, where it is stuck there.
 	StepSeconds int `json:"step_seconds,omitempty"`
 }
@@ -33,12 +35,12 @@ func isHealth(path string) bool {
 
 // whole serves GET /health, which load generators and probes look for because vLLM, SGLang and
 // llama.cpp have it. Like those, it is 200 from when the model is loaded, however much work there
-// is, and 503 before, while the model is stuck, and again while the server goes down. /health/ready
-// says more.
+// is, and 503 before, while the model is stuck or lost, and again while the server goes down.
+// /health/ready says more.
 func (s *Server) whole(w *response, r *http.Request) error {
 	h := s.readiness()
 	switch h.Reason {
-	case "loading", "draining", "model_stuck":
+	case "loading", "draining", "model_stuck", "model_lost":
 		return s.ready(w, r)
 	}
 	h.Status, h.Reason = "ok", ""
@@ -77,7 +79,9 @@ func (s *Server) ready(w *response, r *http.Request) error {
 func (s *Server) readiness() health {
 	h := health{Status: "not_ready"}
 	b := s.backend.Load()
+	var lost error
 	if b != nil {
+		lost = b.engine.Lost()
 		h.Utilization = new(b.engine.Stats().Utilization())
 		if disk := b.engine.Disk(); disk != engine.DiskOK {
 			h.Disk = disk
@@ -88,6 +92,8 @@ func (s *Server) readiness() health {
 		h.Reason = "draining"
 	case b == nil:
 		h.Reason, h.Loaded = "loading", new(s.loading.Load())
+	case lost != nil:
+		h.Reason, h.Detail = "model_lost", lost.Error()
 	case b.engine.Stuck() > maxStep:
 		h.Reason, h.StepSeconds = "model_stuck", int(b.engine.Stuck().Seconds())
 	case *h.Utilization > engine.AdmitBelow:

@@ -198,5 +198,12 @@ func (s *Server) open() (*backend, error) {
 	if s.draining.Load() {
 		return nil, engine.ErrDraining
 	}
-	return s.loaded()
+	b, err := s.loaded()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.engine.Lost(); err != nil {
+		return nil, lostError{err}
+	}
+	return b, nil
 }

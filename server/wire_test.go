@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,5 +288,42 @@ func TestWireStates(t *testing.T) {
 		}
 		tr.exchange(t, l, "drained", get("/metrics"))
 		tr.check(t, "states")
+	})
+}
+
+// A lostModel computes nothing any more once lost is set.
+type lostModel struct {
+	echoModel
+	lost atomic.Pointer[error]
+}
+
+func (m *lostModel) Lost() error {
+	if err := m.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// TestWireLost: a server whose model is lost says so, and takes no work.
+func TestWireLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr transcript
+		model := &lostModel{}
+		e, err := engine.New(engine.Config{Model: model, KVBytes: 4 * 32 * 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		s := newTestServer(Config{AccessLog: LineLog(&tr.log)})
+		l := listen(t, s)
+		s.Ready(e, byteText{})
+		tr.exchange(t, l, "ready", get("/health/ready"))
+		lost := errors.New("part 1 is lost: it has ended; start all parts again")
+		model.lost.Store(&lost)
+		for _, path := range []string{"/health/live", "/health/ready", "/health", "/admin/status"} {
+			tr.exchange(t, l, "a part of the model is lost", get(path))
+		}
+		tr.exchange(t, l, "the same", post(say("hi")))
+		tr.check(t, "lost")
 	})
 }

@@ -3,9 +3,14 @@ package service
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"gotest.tools/v3/poll"
 
 	"loadstone/engine/catalog"
 	"loadstone/internal/freeport"
@@ -13,7 +18,8 @@ import (
 )
 
 // TestParts: two processes, each with a part of a model, answer as one process that has all of it, and
-// end together. Where the other part is killed, requests fail and say so.
+// end together. Where the other part is killed, a request that waits for it fails, no others are taken,
+// and the server says that it is not ready, and why.
 func TestParts(t *testing.T) {
 	if !metal.Available {
 		t.Skip("the mlx backend alone has parts")
@@ -67,9 +73,46 @@ func TestParts(t *testing.T) {
 		if text, status := ask(first, "here"); status != http.StatusOK {
 			t.Fatalf("%d %q", status, text)
 		}
+		// A request that waits for the other part in the middle of a step.
+		other.Process.Signal(syscall.SIGSTOP)
+		answered := make(chan string, 1)
+		go func() {
+			resp, err := http.Post(first.url+"/v1/completions", "application/json",
+				strings.NewReader(`{"prompt":"Once","max_tokens":9}`))
+			if err != nil {
+				answered <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			answered <- fmt.Sprint(resp.StatusCode, " ", string(text), err)
+		}()
+		poll.WaitOn(t, func(poll.LogT) poll.Result {
+			if strings.Contains(first.metrics(t), "\nloadstone_running 1\n") {
+				return poll.Success()
+			}
+			return poll.Continue("the request does not run")
+		}, poll.WithTimeout(30*time.Second), poll.WithDelay(10*time.Millisecond))
 		other.Process.Kill()
 		other.Wait()
-		if text, status := ask(first, "lost"); status != http.StatusInternalServerError {
+		const lost = "part 1, of parts 0 to 1, is lost"
+		if text := <-answered; !strings.HasPrefix(text, "500 ") || !strings.Contains(text, lost) {
+			t.Errorf("a request under way: %s", text)
+		}
+		for path, want := range map[string]int{"/health/ready": 503, "/health": 503, "/health/live": 200} {
+			resp, err := http.Get(first.url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != want ||
+				want == 503 && !(strings.Contains(string(body), `"reason":"model_lost"`) &&
+					strings.Contains(string(body), lost)) {
+				t.Errorf("%s: %d %s %v", path, resp.StatusCode, body, err)
+			}
+		}
+		if text, status := ask(first, "lost"); status != 503 || !strings.Contains(text, lost) {
 			t.Errorf("without the other part: %d %q", status, text)
 		}
 		first.Process.Signal(syscall.SIGTERM)
