@@ -2,13 +2,13 @@
 
     engines.py llama.cpp  --gguf FILE   --model NAME
     engines.py mlx-lm     --folder DIR  --model NAME [--short]
-    engines.py ENGINE ... --streams [--prompt N] [--answer N]
+    engines.py ENGINE ... --streams [--only N] [--prompt N] [--answer N]
 
 One benchmark line is one repetition; names and units are those of metal's own benchmarks, so that benchstat sets them side
 by side. A decode step is one token for each sequence of a batch, each with the same history, greedy, logits of every row;
 a prefill is one prompt into an empty cache, logits of its last token alone. Loading and one warm-up are not timed. GB/s is
 how fast the weights are read, each once a step. With --streams it does what BenchmarkStreams does: one stream and four,
-each with a prompt of 512 tokens and an answer of 64.
+each with a prompt of 512 tokens and an answer of 64. --only N is for so many streams alone.
 """
 
 import argparse
@@ -133,10 +133,10 @@ def measure(engine, model, prompts, decodes):
         report(f"Decode/model={model}/history={history}/batch={batch}", took / STEPS, batch, engine.weights)
 
 
-def streams(engine, model, prompt, answer):
+def streams(engine, model, prompt, answer, numbers):
     engine.begin(32, 1)
     engine.prefill(tokens(32, engine.vocab))
-    for n in (1, 4):
+    for n in numbers:
         name = f"model={model}/streams={n}"
         engine.begin(prompt + answer, n)
         took = timed(engine.prefill, tokens(prompt, engine.vocab), n)
@@ -154,12 +154,13 @@ def main():
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--short", action="store_true", help="the shortest prompt and history alone")
     p.add_argument("--streams", action="store_true")
+    p.add_argument("--only", type=int)
     p.add_argument("--prompt", type=int, default=512)
     p.add_argument("--answer", type=int, default=64)
     a = p.parse_args()
     engine = LlamaCpp(a.gguf, a.threads) if a.engine == "llama.cpp" else MLXLM(a.folder)
     if a.streams:
-        streams(engine, a.model, a.prompt, a.answer)
+        streams(engine, a.model, a.prompt, a.answer, (a.only,) if a.only else (1, 4))
     elif a.short:
         measure(engine, a.model, PROMPTS[:1], DECODES[:1])
     else:

@@ -2,12 +2,13 @@
 
     shapes.py MODEL FILE
 
-MODEL is llama-3.2-1b or qwen3-0.6b. Every matrix is Q4_0, the embedding, which is the head too,
+MODEL is llama-3.2-1b, qwen3-0.6b or gemma-3-12b. Every matrix is Q4_0, the embedding, which is the head too,
 as well; norms are float32. Blocks are random bytes with scales so that weights deviate by 0.02, as
 in an untrained model. The vocabulary is made up. `loadstone model import` makes of the file the
 folder of mlx-lm with the same numbers.
 """
 
+import functools
 import sys
 
 import gguf
@@ -18,11 +19,15 @@ SHAPES = {
                          inner=8192, theta=5e5, eps=1e-5, norms=False),
     "qwen3-0.6b": dict(arch="qwen3", vocab=151936, hidden=1024, layers=28, heads=16, kv=8, dim=128,
                        inner=3072, theta=1e6, eps=1e-6, norms=True),
+    "gemma-3-12b": dict(arch="gemma3", vocab=262208, hidden=3840, layers=48, heads=16, kv=8, dim=256,
+                        inner=15360, theta=1e6, eps=1e-6, norms=True, window=1024, scaling=8),
 }
 
 
-def q4_0(rng, rows, columns):
+@functools.cache  # matrices of one shape are alike, else those of 12 billion weights would fill the memory
+def q4_0(rows, columns):
     """Returns random blocks of 32 weights: a float16 scale and 16 bytes with two codes each."""
+    rng = np.random.default_rng(rows * columns)
     blocks = np.empty((rows, columns // 32, 18), np.uint8)
     blocks[:, :, 2:] = rng.integers(0, 256, (rows, columns // 32, 16), np.uint8)
     # Codes minus 8 deviate by 4.6 from their mean.
@@ -53,6 +58,10 @@ def main():
     w.add_rope_dimension_count(s["dim"])
     w.add_rope_freq_base(s["theta"])
     w.add_layer_norm_rms_eps(s["eps"])
+    if "window" in s:
+        w.add_sliding_window(s["window"])
+        w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        w.add_rope_scaling_factor(s["scaling"])
     w.add_vocab_size(s["vocab"])
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("smollm")
@@ -62,16 +71,18 @@ def main():
     w.add_bos_token_id(s["vocab"] - 1)
     w.add_eos_token_id(s["vocab"] - 1)
 
-    rng = np.random.default_rng(19)
     q, kv, e = s["heads"] * s["dim"], s["kv"] * s["dim"], s["hidden"]
     matrix = lambda name, rows, columns: w.add_tensor(
-        name, q4_0(rng, rows, columns), raw_dtype=gguf.GGMLQuantizationType.Q4_0)
+        name, q4_0(rows, columns), raw_dtype=gguf.GGMLQuantizationType.Q4_0)
     norm = lambda name, n: w.add_tensor(name, np.ones(n, np.float32))
     matrix("token_embd.weight", s["vocab"], e)
     norm("output_norm.weight", e)
     for i in range(s["layers"]):
         at = f"blk.{i}."
         norm(at + "attn_norm.weight", e)
+        if "window" in s:
+            norm(at + "post_attention_norm.weight", e)
+            norm(at + "post_ffw_norm.weight", e)
         matrix(at + "attn_q.weight", q, e)
         matrix(at + "attn_k.weight", kv, e)
         matrix(at + "attn_v.weight", kv, e)
