@@ -285,7 +285,8 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	want := []string{"loadstone/internal/files", "loadstone/internal/seal", "loadstone/engine", "loadstone/engine/grammar", "loadstone/server"}
+	want := []string{"loadstone/internal/files", "loadstone/internal/seal", "loadstone/internal/objects",
+		"loadstone/engine", "loadstone/engine/grammar", "loadstone/server"}
 	got := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
 		return strings.HasPrefix(path, "loadstone/engine/internal/") ||
 			strings.HasPrefix(path, "loadstone/server/internal/")
