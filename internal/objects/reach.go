@@ -59,7 +59,7 @@ func (r *reach) do(op func(context.Context) error) error {
 
 // paused reports whether an operation took so long that not the bucket was slow: this process was
 // stopped meanwhile, or its machine slept.
-func (r *reach) paused(took time.Duration) bool { return took > 2*r.limit }
+func (r *reach) paused(took time.Duration) bool { return took > r.limit+r.limit/20 }
 
 func (r *reach) once(op func(context.Context) error) error {
 	r.mu.Lock()
