@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,6 +207,80 @@ func testMovesFromTheDead(t *testing.T, fresh func() ground) {
 			})
 		})
 	}
+}
+
+// Three engines are restarted one after the other while agents talk, each at an engine of its own or, while
+// that is away, at the next: no turn fails, each answer is the one that there is, and each turn finds all
+// of its agent's memory.
+func TestMovesInRollingRestart(t *testing.T) { onBoth(t, testMovesInRollingRestart) }
+
+func testMovesInRollingRestart(t *testing.T, fresh func() ground) {
+	synctest.Test(t, func(t *testing.T) {
+		g := fresh()
+		var mu sync.Mutex
+		var all [3]*replica
+		for i := range all {
+			all[i] = startReplica(t, g)
+		}
+		at := func(i int) *replica {
+			mu.Lock()
+			defer mu.Unlock()
+			return all[i%len(all)]
+		}
+		const agents, turns = 6, 12
+		var moved atomic.Int64
+		var talks sync.WaitGroup
+		for agent := range agents {
+			talks.Go(func() {
+				text := count(agent, 9)
+				for turn := range turns {
+					prompt := slices.Concat(text, count(turn, 3))
+					s, err := at(agent).Submit(t.Context(), Request{Agent: fmt.Sprint(agent), Prompt: prompt, MaxTokens: 4})
+					for i := 1; errors.Is(err, ErrDraining) && i < len(all); i++ { // as a proxy does
+						s, err = at(agent+i).Submit(t.Context(), Request{Agent: fmt.Sprint(agent), Prompt: prompt, MaxTokens: 4})
+					}
+					if err != nil {
+						t.Errorf("turn %d of agent %d: %v", turn, agent, err)
+						return
+					}
+					got := drainTokens(s)
+					res := s.Result()
+					if want := greedy(prompt, 4); !slices.Equal(got, want) || turn > 0 && res.CachedTokens != len(text)-1 {
+						t.Errorf("turn %d of agent %d: %v, want %v and %d tokens cached: %+v", turn, agent, got, want,
+							len(text)-1, res)
+					}
+					if res.Tier == TierDisk {
+						moved.Add(1)
+					}
+					text = slices.Concat(prompt, got)
+					time.Sleep(time.Duration(2+(agent+turn)%3) * time.Second)
+				}
+			})
+		}
+		for i := range all {
+			time.Sleep(5 * time.Second)
+			old := at(i)
+			if err := old.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			old.Close()
+			time.Sleep(4 * time.Second) // until it is there again
+			now := startReplica(t, g)
+			mu.Lock()
+			all[i] = now
+			mu.Unlock()
+		}
+		talks.Wait()
+		if moved.Load() < agents {
+			t.Errorf("%d turns have found their memory elsewhere", moved.Load())
+		}
+		for _, r := range all {
+			if st := r.Stats(); st.SaveFailures != 0 || st.RestoreFailures != 0 {
+				t.Errorf("failures: %+v", st)
+			}
+			r.Close()
+		}
+	})
 }
 
 // An engine that hangs is waited for as long as its lease lasts. Another one has its agents then,
