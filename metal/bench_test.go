@@ -204,6 +204,29 @@ func BenchmarkKV(b *testing.B) {
 	}
 }
 
+// BenchmarkActivations compares activations of 8 and of 16 bits: a prompt of 512 tokens, and one
+// token after 128 others.
+func BenchmarkActivations(b *testing.B) {
+	for _, name := range benchModels {
+		for _, bits := range []int{8, 16} {
+			b.Run(fmt.Sprintf("model=%s/activations=%d", name, bits), func(b *testing.B) {
+				opt := options{Options: Options{Activations: bits}}
+				m := openBench(b, name, opt, 512/benchBlock)
+				ids := randomTokens(1, 512, m.Vocab())
+				b.Run("prompt=512", func(b *testing.B) {
+					for b.Loop() {
+						s := &sequence{ids: ids, table: consecutive(0, len(ids))}
+						stepLast(b, m, s, len(ids))
+					}
+				})
+				b.Run("history=128", func(b *testing.B) {
+					benchDecode(b, m, 128, 1, func(int) []int32 { return consecutive(0, 129) })
+				})
+			})
+		}
+	}
+}
+
 // benchDecode decodes the same position again and again. The cache holds zeros, which take as long
 // as other numbers.
 func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) []int32) {
