@@ -1,12 +1,14 @@
 package workers
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"loadstone/harness"
+	"loadstone/internal/files"
 )
 
 // An Access is what a NATS server wants of its clients, beside what is in its URL.
@@ -110,8 +113,9 @@ func redacted(address string) string {
 
 // A Server is a NATS server in this process.
 type Server struct {
-	URL string // for its clients on this machine
-	s   *server.Server
+	URL    string // for its clients on this machine
+	s      *server.Server
+	unlock func() // lets another server have its directory; nil where it has none
 }
 
 // maxMessage is the bytes of a message that a server of ours takes: an answer and its times fit.
@@ -121,11 +125,43 @@ const maxMessage = 8 << 20
 // NATS's own form. On an address that is not on loopback it must authenticate its clients, by users,
 // tokens, keys or certificates, because a client that can publish decides what the workers load.
 func Serve(address, config string) (*Server, error) {
+	return serve(address, config, "")
+}
+
+// ServeStore is Serve with JetStream, which keeps objects in a directory: agents' memories, which every
+// client can read and change. Each write is on disk when its answer goes out, unless the configuration
+// has a sync_interval.
+func ServeStore(address, config, dir string) (*Server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	unlock, err := files.OS{}.Lock(filepath.Join(dir, "lock"))
+	if errors.Is(err, files.ErrLocked) {
+		return nil, fmt.Errorf("%s is another server's that runs", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := serve(address, config, dir)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	s.unlock = unlock
+	return s, nil
+}
+
+// serve starts a NATS server, with JetStream in the directory store unless that is "".
+func serve(address, config, store string) (*Server, error) {
 	options := &server.Options{}
 	if config != "" {
 		if err := options.ProcessConfigFile(config); err != nil {
 			return nil, err
 		}
+	}
+	if store != "" {
+		options.JetStream, options.StoreDir = true, store
+		options.SyncAlways = options.SyncAlways || options.SyncInterval == 0
 	}
 	if address != "" {
 		if err := listenOn(options, address); err != nil {
@@ -133,7 +169,9 @@ func Serve(address, config string) (*Server, error) {
 		}
 	}
 	options.NoSigs, options.NoLog = true, true
-	options.MaxPayload = maxMessage
+	if store == "" || options.MaxPayload == 0 { // objects come in any number of messages, the rest in one
+		options.MaxPayload = maxMessage
+	}
 	s, err := server.NewServer(options)
 	if err != nil {
 		return nil, err
@@ -144,9 +182,16 @@ func Serve(address, config string) (*Server, error) {
 	}
 	known := is.AuthRequired && options.NoAuthUser == "" || is.TLSVerify
 	if !known && !harness.Loopback(is.Host) {
-		return nil, &OpenError{net.JoinHostPort(is.Host, strconv.Itoa(max(is.Port, 0)))}
+		return nil, &OpenError{net.JoinHostPort(is.Host, strconv.Itoa(max(is.Port, 0))), store != ""}
+	}
+	if err := free(options); err != nil {
+		return nil, err
 	}
 	s.Start()
+	if store != "" && !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, fmt.Errorf("the NATS server cannot keep objects in %s", store)
+	}
 	if !s.ReadyForConnections(5 * time.Second) {
 		s.Shutdown()
 		return nil, errors.New("the NATS server does not listen: is the address in use?")
@@ -169,15 +214,41 @@ func listenOn(options *server.Options, address string) error {
 	return nil
 }
 
+// free fails where a server could not listen, which it would not say itself.
+func free(options *server.Options) error {
+	if options.Port == server.RANDOM_PORT {
+		return nil
+	}
+	host, port := cmp.Or(options.Host, server.DEFAULT_HOST), cmp.Or(options.Port, server.DEFAULT_PORT)
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return fmt.Errorf("the NATS server cannot listen: %w", err)
+	}
+	return l.Close()
+}
+
 // Close ends the server.
-func (s *Server) Close() { s.s.Shutdown(); s.s.WaitForShutdown() }
+func (s *Server) Close() {
+	s.s.Shutdown()
+	s.s.WaitForShutdown()
+	if s.unlock != nil {
+		s.unlock()
+	}
+}
 
 // An OpenError says that a server would take orders from anybody.
-type OpenError struct{ Address string }
+type OpenError struct {
+	Address string
+	Store   bool // it keeps agents' memories
+}
 
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("%s is not on loopback: anybody who can connect could tell the workers what to load; "+
-		"want a configuration of NATS with users, or with TLS that checks its clients' certificates", e.Address)
+	could := "tell the workers what to load"
+	if e.Store {
+		could = "read and change agents' memories"
+	}
+	return fmt.Sprintf("%s is not on loopback: anybody who can connect could %s; "+
+		"want a configuration of NATS with users, or with TLS that checks its clients' certificates", e.Address, could)
 }
 
 // A PlainError says that what goes to a NATS server on another machine would not be encrypted.
