@@ -45,6 +45,7 @@ func commands() []command {
 		{"record", "-to URL [flags]", "record what agents ask a server, to replay it", recordCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
+		{"store", "[flags]", "start an object store in which servers share agents' memories", storeCommand},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
 		{"report", "[flags] FOLDER...",
 			"make the report of a measurement again, also beside an earlier one", reportCommand},

@@ -30,7 +30,8 @@ import (
 )
 
 // kustomizations are those of this repository, by their folders.
-var kustomizations = []string{"parts", "workers", filepath.Join("..", "..", "server", "deploy", "kubernetes")}
+var kustomizations = []string{"parts", "workers", filepath.Join("..", "..", "server", "deploy", "kubernetes"),
+	filepath.Join("..", "..", "server", "deploy", "kubernetes", "shared")}
 
 // A cluster is what Kubernetes is told by a kustomization.
 type cluster struct {
@@ -261,7 +262,7 @@ func jobFaults(j *batch.Job, fault func(string, ...any)) {
 }
 
 // theirs are the secrets that a person makes (README.md).
-var theirs = []string{"loadstone-nats", "loadstone-key", "loadstone-keys"}
+var theirs = []string{"loadstone-nats", "loadstone-key", "loadstone-keys", "loadstone-store"}
 
 func (c *cluster) podFaults(w workload, fault func(string, ...any)) {
 	if w.selector != nil && !slices.ContainsFunc(c.selectedBy(w.selector), func(o workload) bool { return o.name == w.name }) {
@@ -345,11 +346,14 @@ const secret = "sesame"
 func (c *cluster) environment(one *core.Container, index string) (all map[string]string, unknown []string) {
 	all = map[string]string{}
 	for _, from := range one.EnvFrom {
-		if from.ConfigMapRef == nil || c.configs[from.ConfigMapRef.Name] == nil {
-			unknown = append(unknown, "envFrom names no ConfigMap that there is")
-			continue
+		switch {
+		case from.SecretRef != nil && slices.Contains(theirs, from.SecretRef.Name):
+			// which variables it has is the person's who makes it
+		case from.ConfigMapRef == nil || c.configs[from.ConfigMapRef.Name] == nil:
+			unknown = append(unknown, "envFrom names no ConfigMap or secret that there is")
+		default:
+			maps.Copy(all, c.configs[from.ConfigMapRef.Name].Data)
 		}
-		maps.Copy(all, c.configs[from.ConfigMapRef.Name].Data)
 	}
 	for _, e := range one.Env {
 		var more []string
@@ -433,6 +437,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"workers", "  selector:\n    app.kubernetes.io/component: nats", "  selector:\n    app.kubernetes.io/component: nat", "service loadstone-nats: it selects 0 workloads"},
 		{"workers", "      app.kubernetes.io/component: worker\n  template", "      app.kubernetes.io/component: work\n  template", "its selector is not of its pods"},
 		{"workers", "key: token\n              name: loadstone-nats", "key: token\n              name: nats", "is of no secret"},
+		{"shared", "name: loadstone-store", "name: store", "envFrom names no ConfigMap or secret"},
 		{"kubernetes", "serviceName: loadstone-replicas", "serviceName: replicas", "there is no headless service replicas"},
 		{"kubernetes", "  clusterIP: None\n", "", "there is no headless service loadstone-replicas"},
 		{"kubernetes", "path: /health/ready\n            port: http", "path: /health/ready\n            port: htp", `asks the port "htp"`},

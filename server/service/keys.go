@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"loadstone/engine"
 	"loadstone/internal/files"
+	"loadstone/internal/objects"
 	"loadstone/internal/seal"
 	"loadstone/server"
 )
@@ -23,7 +25,7 @@ type keyReader struct {
 }
 
 // keys returns a reader of the keys that the options and the environment name.
-func (o *options) keys() (*keyReader, error) {
+func (o *options) keys(ctx context.Context) (*keyReader, error) {
 	r := &keyReader{
 		file:      o.keyFile,
 		operators: o.adminKeyFile,
@@ -31,7 +33,11 @@ func (o *options) keys() (*keyReader, error) {
 			os.Getenv("LOADSTONE_API_KEY") + "," + os.Getenv("LOADSTONE_API_KEYS")),
 	}
 	var err error
-	r.salt, err = keySalt(o.engine.Dir)
+	if b := o.engine.Bucket; b != nil {
+		r.salt, err = objects.Keep(ctx, b, saltName, []byte(rand.Text()))
+	} else {
+		r.salt, err = keySalt(o.engine.Dir)
+	}
 	return r, err
 }
 
@@ -113,6 +119,9 @@ func (o *options) readSealKeys() ([][]byte, error) {
 	return keys, nil
 }
 
+// saltName is under which name the salt lies beside the agents' memories.
+const saltName = "principals.salt"
+
 // keySalt returns the salt from which the names of principals without one are derived. It is kept
 // in the directory of the agents' memories, because with another salt their owners would have
 // other names. Without a directory, each process has a new one.
@@ -125,7 +134,7 @@ func keySalt(dir string) ([]byte, error) {
 	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
-	name := filepath.Join(dir, "principals.salt")
+	name := filepath.Join(dir, saltName)
 	old, err := os.ReadFile(name)
 	switch {
 	case err == nil && len(old) >= len(salt):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,8 @@ type options struct {
 	agentRate    int
 	drainTimeout time.Duration
 	durableWait  time.Duration
+	store        string // address of an object store
+	storeAccess  StoreAccess
 	responses    server.ResponseLimits
 	version      bool
 }
@@ -137,12 +140,24 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.BoolVar(&o.engine.Shared, "agents-shared", false,
 		"share -agents-dir with other servers of the same model, on this machine or on others that "+
 			"mount it: an agent's memory then moves to the server that gets its next request")
+	f.StringVar(&o.store, "agents-store", "",
+		"`address` of an object store in place of -agents-dir, which all servers of the model may share: "+
+			"s3://BUCKET/PREFIX, with the credentials and the endpoint in AWS_ACCESS_KEY_ID, "+
+			"AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION, or nats://HOST:4222/BUCKET "+
+			"('loadstone store' starts one). Default: "+storeVariable)
+	f.StringVar(&o.storeAccess.CA, "agents-store-ca", "",
+		"`file` with the certificate of the authority of -agents-store")
+	f.StringVar(&o.storeAccess.Creds, "agents-store-creds", "",
+		"`file` of NATS credentials for -agents-store (nsc makes it)")
+	f.BoolVar(&o.storeAccess.Plain, "agents-store-plain", false,
+		"let memories go to an -agents-store on another machine without TLS; only on a network that is yours")
 	f.DurationVar(&o.engine.Lease, "agents-lease", 15*time.Second,
 		"how long a server that hangs keeps the memories that it has not saved from the others of "+
-			"-agents-shared; one that has ended, however it ended, keeps none")
+			"-agents-shared; one that has ended, however it ended, keeps none. With -agents-store it "+
+			"is how long those of any server are kept that has ended without giving them away")
 	o.engine.DiskBytes = 16 << 30
 	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk",
-		"`size` that agents' memories may take on disk; "+
+		"`size` that agents' memories may take on disk, or in -agents-store; "+
 			"those unused for the longest time are deleted first")
 	f.DurationVar(&o.engine.TTL, "agents-ttl", 0,
 		"time after which an unused memory is deleted; 0 is never")
@@ -254,14 +269,17 @@ func (o *options) check(rest []string) error {
 	if o.engine.SaveWithin < 0 {
 		return fmt.Errorf("-save-within is %v; want 0 or more", o.engine.SaveWithin)
 	}
+	if err := o.checkStore(); err != nil {
+		return err
+	}
 	if o.engine.Shared && o.engine.Dir == "" {
 		return errors.New("-agents-shared has nothing to share without -agents-dir")
 	}
 	if o.engine.Lease < time.Second {
 		return fmt.Errorf("-agents-lease is %v; want at least 1s", o.engine.Lease)
 	}
-	if o.sealKeyFile != "" && o.engine.Dir == "" {
-		return errors.New("-seal-key-file has nothing to seal without -agents-dir")
+	if o.sealKeyFile != "" && o.engine.Dir == "" && o.store == "" {
+		return errors.New("-seal-key-file has nothing to seal without -agents-dir or -agents-store")
 	}
 	if o.durableWait <= 0 {
 		return fmt.Errorf("-durable-wait is %v; want more than 0", o.durableWait)
@@ -278,6 +296,31 @@ func (o *options) check(rest []string) error {
 	}
 	if o.rate < 0 || o.agentRate < 0 {
 		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)
+	}
+	return nil
+}
+
+// storeVariable is the environment variable that the address of an object store is taken from: one with
+// a password in it is seen by all where it is an argument.
+const storeVariable = "LOADSTONE_AGENTS_STORE"
+
+// checkStore checks where agents' memories are kept. It takes the address of an object store from the
+// environment where the command line says nothing.
+func (o *options) checkStore() error {
+	switch {
+	case o.store != "" && o.engine.Dir != "":
+		return errors.New("-agents-dir and -agents-store: memories are in one of them")
+	case o.store == "" && o.engine.Dir == "":
+		o.store = os.Getenv(storeVariable)
+	}
+	switch {
+	case o.store == "" && o.storeAccess != StoreAccess{}:
+		return errors.New("-agents-store-ca, -agents-store-creds and -agents-store-plain are for an object store: " +
+			"want -agents-store")
+	case o.store != "" && o.engine.Shared:
+		return errors.New("-agents-shared is for -agents-dir; an -agents-store is always shared")
+	case strings.Contains(o.engine.Dir, "://"):
+		return fmt.Errorf("-agents-dir is a directory; want -agents-store %s", o.engine.Dir)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ import (
 	"loadstone/engine"
 	"loadstone/engine/catalog"
 	"loadstone/internal/build"
+	"loadstone/internal/objects"
 	"loadstone/metal"
 	"loadstone/server"
 )
@@ -50,6 +51,16 @@ type Program struct {
 	// Export, unless nil, begins to export spans to an OpenTelemetry collector at a URL, which the
 	// flag -otlp gives. It returns what takes a span, and what sends those that are left.
 	Export func(ctx context.Context, url string) (span func(server.Span), end func(), err error)
+	// Store, unless nil, opens the object store at an address, which the flag -agents-store gives.
+	Store func(ctx context.Context, address string, access StoreAccess) (objects.Bucket, error)
+}
+
+// A StoreAccess is what an object store wants of its clients, beside its address and what is in the
+// environment.
+type StoreAccess struct {
+	Creds string // file of a NATS user's credentials
+	CA    string // file with the certificate of the authority of the store's server
+	Plain bool   // a store on another machine need not have TLS
 }
 
 // Run is the function Run, of a program that may do more.
@@ -75,7 +86,12 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintf(stdout, "loadstone: part %d of %s\n", o.network.part.Rank, src.Name)
 		return follow(ctx, src, o.network)
 	}
-	reader, err := o.keys()
+	closeStore, err := p.openStore(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	reader, err := o.keys(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,6 +166,28 @@ func (p Program) export(ctx context.Context, url string) (func(server.Span), fun
 		return nil, nil, fmt.Errorf("-otlp: %w", err)
 	}
 	return span, end, nil
+}
+
+// storeWait is how long a store may take to answer when a server starts.
+const storeWait = 30 * time.Second
+
+// openStore opens the object store that the options name, if they name one, for the engine.
+func (p Program) openStore(ctx context.Context, o *options) (closeStore func(), err error) {
+	switch {
+	case o.store == "":
+		return func() {}, nil
+	case p.Store == nil:
+		return nil, &UsageError{errors.New("-agents-store: this program keeps memories in directories alone; " +
+			"loadstone serve knows object stores")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
+	b, err := p.Store(ctx, o.store, o.storeAccess)
+	if err != nil {
+		return nil, fmt.Errorf("-agents-store: %w", err)
+	}
+	o.engine.Bucket = b
+	return func() { b.Close() }, nil
 }
 
 // listen opens the address. It warns if others than this machine's programs can reach it without a
