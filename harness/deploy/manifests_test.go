@@ -31,7 +31,7 @@ import (
 
 // kustomizations are those of this repository, by their folders.
 var kustomizations = []string{"parts", "workers", filepath.Join("..", "..", "server", "deploy", "kubernetes"),
-	filepath.Join("..", "..", "server", "deploy", "kubernetes", "shared")}
+	filepath.Join("..", "..", "server", "deploy", "kubernetes-shared")}
 
 // A cluster is what Kubernetes is told by a kustomization.
 type cluster struct {
@@ -406,6 +406,20 @@ func TestManifests(t *testing.T) {
 	assert.Check(t, len(c.pods) == 1 && len(c.faults()) == 0, "%v", c.faults())
 }
 
+// Replicas that share an object store keep nothing of their own.
+func TestSharedKeepsNothing(t *testing.T) {
+	c, err := build(filepath.Join("..", "..", "server", "deploy", "kubernetes-shared"))
+	assert.NilError(t, err)
+	set := c.sets["loadstone"]
+	assert.Equal(t, len(set.Spec.VolumeClaimTemplates), 0)
+	for _, v := range set.Spec.Template.Spec.Volumes {
+		assert.Assert(t, v.EmptyDir != nil, v.Name)
+	}
+	for _, arg := range set.Spec.Template.Spec.Containers[0].Args {
+		assert.Assert(t, !strings.HasPrefix(arg, "-agents-dir"), arg)
+	}
+}
+
 // What TestManifests relies on finds mistakes.
 func TestMistakesAreFound(t *testing.T) {
 	built := map[string]string{}
@@ -437,7 +451,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"workers", "  selector:\n    app.kubernetes.io/component: nats", "  selector:\n    app.kubernetes.io/component: nat", "service loadstone-nats: it selects 0 workloads"},
 		{"workers", "      app.kubernetes.io/component: worker\n  template", "      app.kubernetes.io/component: work\n  template", "its selector is not of its pods"},
 		{"workers", "key: token\n              name: loadstone-nats", "key: token\n              name: nats", "is of no secret"},
-		{"shared", "name: loadstone-store", "name: store", "envFrom names no ConfigMap or secret"},
+		{"kubernetes-shared", "name: loadstone-store", "name: store", "envFrom names no ConfigMap or secret"},
 		{"kubernetes", "serviceName: loadstone-replicas", "serviceName: replicas", "there is no headless service replicas"},
 		{"kubernetes", "  clusterIP: None\n", "", "there is no headless service loadstone-replicas"},
 		{"kubernetes", "path: /health/ready\n            port: http", "path: /health/ready\n            port: htp", `asks the port "htp"`},
