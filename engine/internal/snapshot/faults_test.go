@@ -135,6 +135,48 @@ func TestReadErrorAtStart(t *testing.T) {
 	}
 }
 
+// TestPinOfUnread: a memory that is saved while the disk fails to read the agent's older one is
+// pinned as that was, at once and after the next start.
+func TestPinOfUnread(t *testing.T) {
+	for _, pinned := range []bool{true, false} {
+		dir, tap := t.TempDir(), &filestest.Tap{System: files.OS{}}
+		open := func() *Store {
+			s, err := OpenStore(tap, dir, small, 1<<20, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		s := open()
+		if err := errors.Join(s.save(filled("ann", 5)), s.Pin(named("ann"), pinned)); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		tap.Before = func(op filestest.Op, path string) error {
+			if op == filestest.Open && filepath.Base(path) == FileName(named("ann")) {
+				return syscall.EIO
+			}
+			return nil
+		}
+		s = open()
+		tap.Before = nil
+		if x, ok := s.Find(named("ann")); ok {
+			t.Fatalf("the disk fails, and %+v is found", x)
+		}
+		if err := s.save(filled("ann", 9)); err != nil {
+			t.Fatal(err)
+		}
+		for _, when := range []string{"at once", "after the next start"} {
+			if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != 9 || x.Pinned != pinned {
+				t.Errorf("%s there is %+v, %t; pinned before: %t", when, x, ok, pinned)
+			}
+			s.Close()
+			s = open()
+		}
+		s.Close()
+	}
+}
+
 // TestQuarantineSparesNewer: a memory that was found damaged, and that a newer one has replaced
 // meanwhile, does not take that one with it.
 func TestQuarantineSparesNewer(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,8 +78,8 @@ const (
 
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
 // Beyond the quota and on a disk that is full, others go if need be, in the order of next. at calls
-// take, which puts the file in place. grant is the lease that the agent must have then, if others use
-// the directory.
+// take, which puts the file in place. grant is the lease that the agent must have then, if others
+// use the directory.
 func (s *Store) install(h Header, grant lease, room rooming, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
@@ -116,13 +117,18 @@ func (s *Store) install(h Header, grant lease, room rooming, at func(take func()
 func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
+	// A memory that the disk failed to read is not in the index, which else has the pin.
+	var before Entry
+	if path := s.path(h.Agent); slices.Contains(s.unread, path) {
+		lookPinned(s.sys, &before, path)
+	}
 	sys := placing{s.sys, func(rename func(files.System) error) error {
 		return s.owning(h.Agent, grant, func(sys files.System) error {
 			return at(func() error {
 				if err := rename(sys); err != nil {
 					return err
 				}
-				s.take(h, size)
+				s.take(h, size, before.Pinned)
 				return nil
 			})
 		})
@@ -150,11 +156,12 @@ func (p placing) Rename(from, to string) error {
 	return p.place(func(sys files.System) error { return sys.Rename(from, to) })
 }
 
-// take puts the file of an agent that has just got its name into the index.
-func (s *Store) take(h Header, size int64) {
+// take puts the file of an agent that has just got its name into the index. It is pinned as the one
+// before was; pinned says so of one that the index did not have.
+func (s *Store) take(h Header, size int64, pinned bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := &Entry{Header: h, Bytes: size, Used: time.Now()}
+	e := &Entry{Header: h, Bytes: size, Used: time.Now(), Pinned: pinned}
 	if old := s.index[h.Agent]; old != nil {
 		e.Pinned = old.Pinned
 		s.forget(old)
