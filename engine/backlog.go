@@ -245,9 +245,8 @@ func (d *disk) urge(agent kv.Agent) *snapshot.Attempt {
 		d.begin(c, c.Tokens, true)
 	} else if i := slices.IndexFunc(d.copying, func(c *kv.Chain) bool {
 		return d.copies[c] == b.saving
-	}); i > 0 {
-		c := d.copying[i]
-		d.copying = slices.Insert(slices.Delete(d.copying, i, i+1), 0, c)
+	}); i >= 0 && b.saving != nil {
+		d.copyFirst(d.copying[i])
 	}
 	if b.saving == nil {
 		return nil

@@ -50,13 +50,31 @@ func (d *disk) begin(c *kv.Chain, tokens []int32, urgent bool) bool {
 	}
 	d.copies[c] = s
 	c.Copying = true
-	if urgent {
-		d.copying = slices.Insert(d.copying, 0, c)
-	} else {
-		d.copying = append(d.copying, c)
+	d.copying = append(d.copying, c)
+	if d.begun(c, s); urgent {
+		d.copyFirst(c)
 	}
-	d.begun(c, s)
 	return true
+}
+
+// copyFirst has a memory be copied before all others.
+func (d *disk) copyFirst(c *kv.Chain) {
+	d.overtake(c)
+	i := slices.Index(d.copying, c)
+	d.copying = slices.Insert(slices.Delete(d.copying, i, i+1), 0, c)
+}
+
+// overtake gives up the snapshots of its agent's older memories that are still being made: the
+// writer would get them behind this one's, and write them in its place. In copying an agent's older
+// memories are before its newer ones.
+func (d *disk) overtake(c *kv.Chain) {
+	for _, other := range d.copying[:max(0, slices.Index(d.copying, c))] {
+		if old := d.copies[other]; old != nil && other.Agent == c.Agent {
+			delete(d.copies, other)
+			d.pool.Release(other)
+			d.writer.Supersede(old, d.copies[c])
+		}
+	}
 }
 
 // block returns the block that chunk i of a memory's snapshot is copied from, or None where the
@@ -137,6 +155,7 @@ func (d *disk) unreadable(c *kv.Chain, err error) {
 
 // complete hands a memory's snapshot, which is complete, to the writer.
 func (d *disk) complete(c *kv.Chain) {
+	d.overtake(c)
 	s := d.copies[c]
 	delete(d.copies, c)
 	d.pool.Release(c)

@@ -132,6 +132,58 @@ func TestTurnBehindASave(t *testing.T) {
 	})
 }
 
+// A durable turn that ends while an older memory of its agent is being copied is copied first, and
+// the older one is not written in its place afterwards.
+func TestDurableBehindACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := diskConfig(t.TempDir())
+		cfg.SaveAfter, cfg.SaveWithin = time.Hour, time.Hour
+		m := newFake()
+		m.before = func(int) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}
+		cfg.Model = m
+		e, err := newEngine(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.disk.portionBytes = 1 // a block between two steps
+		e.start()
+		defer e.Close()
+		first, _ := answered(t, e, "ann", count(1, 60))
+		s, err := e.Submit(t.Context(), Request{Agent: "ann", Durable: true, MaxTokens: 3,
+			Prompt: slices.Concat(first, count(7, 3))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-s.Tokens()
+		older := make(chan error, 1)
+		go func() { older <- e.save(named("ann").Agent) }()
+		synctest.Wait()
+		drainTokens(s)
+		if err := s.Saved(t.Context()); err != nil {
+			t.Error(err)
+		}
+		want := len(first) + 3 + 3 - 1
+		look := func(when string) {
+			x, ok := e.disk.store.Find(named("ann").Agent)
+			if !ok || x.Header.Tokens != want {
+				t.Errorf("%s %d tokens are on disk, want %d", when, x.Header.Tokens, want)
+			}
+		}
+		look("when the turn is saved")
+		if err := <-older; err != nil {
+			t.Error(err)
+		}
+		if err := e.save(named("ann").Agent); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+		time.Sleep(time.Minute)
+		look("a minute later")
+	})
+}
+
 // A deletion is atomic: the next request does not see the older memory that is still on disk.
 func TestDeletedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

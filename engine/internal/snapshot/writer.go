@@ -162,6 +162,16 @@ func (w *Writer) Discard(s *Snapshot, why error) {
 	w.discard(s, why)
 }
 
+// Supersede ends a snapshot that will not be written because there is a newer one. Who waits for it
+// waits for that.
+func (w *Writer) Supersede(old, by *Snapshot) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	by.waiters = append(by.waiters, old.waiters...)
+	old.waiters = nil
+	w.discard(old, ErrSuperseded)
+}
+
 func (w *Writer) discard(s *Snapshot, why error) {
 	w.unsaved.Add(-s.header.KVBytes())
 	s.end(why)
