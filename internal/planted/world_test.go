@@ -63,7 +63,12 @@ func TestWorld(t *testing.T) {
 
 // inGuest reports whether the world's guest has the file of an edit.
 func inGuest(e Edit) bool {
-	return strings.HasPrefix(e.File, "engine/") || strings.HasPrefix(e.File, "server/")
+	for _, dir := range []string{"engine/", "server/", "internal/files/", "internal/seal/"} {
+		if strings.HasPrefix(e.File, dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // hunted plays seeds with a bug until one fails, and returns what to say of it, "" if none does.
@@ -72,6 +77,7 @@ func hunted(t *testing.T, guest *world.Guest, b *Bug) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer with.Close()
 	for seed := 1; seed <= *inWorld; seed++ {
 		r, err := with.Run(t.Context(), script.Draw(uint64(seed)))
 		if err != nil {

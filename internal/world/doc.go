@@ -23,22 +23,34 @@
 // and what that leaves in its memory and registers is the image with which each seed begins. So all
 // seeds have the hash functions of one start, and maps and caches that were made before. Everything
 // random beyond that is the seed's, because the guest's runtime draws its seeds anew when an
-// episode begins.
+// episode begins. An instance of WebAssembly plays many seeds, with the image put back before each:
+// to make an instance costs as much as a tenth of a seed.
 //
 // testing/synctest was the other way: its time is virtual too, but its goroutines run in parallel
 // and its randomness is the process's, so a seed does not replay. Serialising goroutines by hand
 // would need a hook before each lock and channel of the code that is to be tested as it is.
 //
+// # What is played
+//
+// Five of six episodes are short, and each has some kinds of requests and faults and not others
+// (script.Draw). Clients stream and do not, with the usage and without, ask for several answers,
+// set a salt of the cache, have answers drawn by a seed, call a tool and send back what it returns,
+// ask the same again or edit what they have asked, continue stored responses, read slowly, go away,
+// pin, export, import and delete. The server restarts, in order or because the power goes, the disk
+// and the model fail, keys change. At the end the world rests, every agent is asked and looked at,
+// the server ends once more in one of the two ways, and the agents are looked at again.
+//
 // # What holds
 //
 // Each request ends once: with a whole answer, with an error of the table, or because of something
 // that the script has done to it. Each answer, and what came of one that was cut off, is that of a
-// plain oracle: the model called with one prompt, no cache and no batch, with the request's seed
-// and temperature, and held to the tool that it must call. What a response of the Responses API has
+// plain oracle: the model called with one prompt and no batch, with the request's seed and
+// temperature, and held to the tool that it must call. What a response of the Responses API has
 // stored can be continued by its id and read, after restarts too, until its agent is deleted.
 // Requests that follow each other on one connection fare like those on their own. No principal gets
-// cached tokens for a prompt that it has not sent itself, or sees a name or a word of another. At
-// rest every block, slot and place in a queue is free, and a request is taken. What an answer said
+// cached tokens for a prompt that it has not sent itself with the same salt, or sees a name or a
+// word of another. At rest every block, slot and place in a queue is free, the books have the bytes
+// that the files have, no file is half-written, and a request is taken. What an answer said
 // to be on disk is there after a loss of power, and what was deleted is not. A drain ends in time.
 // When the server has ended, no goroutine is left. The guest is built with the tag invariants, so
 // the engine counts its books after every step as well.
@@ -52,12 +64,10 @@
 //	go test ./internal/world -run Logs -logs -v              # a hash of each log, for two machines
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// A seed takes 146 ms of a core, so that 10 000 take 12 minutes on two. (80 seeds by perf stat on
-// an EPYC of two cores that did other work as well.) A third more than before are the questions
-// that each agent is asked at the end; without them it was 77 to 84 ms where the version before the
-// image, with a larger network, longer texts and twice the actions, took 174 to 240 at the same
-// time. A fifth is the network, a tenth the books of the tag invariants, and the rest is spread
-// over the whole server.
+// A seed takes 66 ms of a core, so that 10 000 take five to six minutes on two. (800 seeds on an
+// EPYC of two cores that did other work as well; in the same minutes a seed took 151 ms where all
+// episodes were long, ended in both ways, and each had an instance of its own.) A fifth of it is
+// the network, and the rest is spread over the whole server.
 //
 // The last command builds the guest with the overlay of go build and runs it with the variable:
 // with a planted bug, for instance. A line that begins with "world:" says what was found, for

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
@@ -33,11 +36,15 @@ func (b *Build) say(what string) {
 // A Guest is a compiled guest, of which any number can run at once.
 type Guest struct {
 	Code    []byte // the program, in WebAssembly
+	of      *Guest // whose runtime it has, if it came of With
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache // of machine code; nil: none
 	module  wazero.CompiledModule
 	env     []string
 	started *image // after its start
+
+	mu   sync.Mutex
+	idle []*instance
 }
 
 const (
@@ -75,6 +82,9 @@ func open(ctx context.Context, code []byte, dir string, b Build) (*Guest, error)
 	g.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	_, err = wasi_snapshot_preview1.Instantiate(ctx, g.runtime)
 	if err == nil {
+		err = addLog(ctx, g.runtime)
+	}
+	if err == nil {
 		code, err = exportGlobals(code)
 	}
 	if err == nil {
@@ -92,9 +102,23 @@ func open(ctx context.Context, code []byte, dir string, b Build) (*Guest, error)
 	return g, nil
 }
 
-// With returns the guest with other variables in its environment. It lives as long as g.
+// addLog adds the module with which a guest writes its event log.
+func addLog(ctx context.Context, r wazero.Runtime) error {
+	pointer := []api.ValueType{api.ValueTypeI32, api.ValueTypeI32}
+	_, err := r.NewHostModuleBuilder("world").NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
+			line, _ := m.Memory().Read(api.DecodeU32(stack[0]), api.DecodeU32(stack[1]))
+			ctx.Value(logKey{}).(*bytes.Buffer).Write(line)
+		}), pointer, nil).Export("log").Instantiate(ctx)
+	return err
+}
+
+// logKey is under what a call's context has the event log of the instance.
+type logKey struct{}
+
+// With returns the guest with other variables in its environment. It lives no longer than g.
 func (g *Guest) With(ctx context.Context, env ...string) (*Guest, error) {
-	other := &Guest{Code: g.Code, runtime: g.runtime, module: g.module, env: env}
+	other := &Guest{Code: g.Code, of: g, runtime: g.runtime, module: g.module, env: env}
 	var err error
 	other.started, err = other.start(ctx)
 	return other, err
@@ -102,9 +126,18 @@ func (g *Guest) With(ctx context.Context, env ...string) (*Guest, error) {
 
 // Close frees the guest.
 func (g *Guest) Close() error {
-	err := g.runtime.Close(context.Background())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ctx := context.Background()
+	for _, in := range g.idle {
+		in.module.Close(ctx)
+	}
+	if g.idle = nil; g.of != nil {
+		return nil
+	}
+	err := g.runtime.Close(ctx)
 	if g.cache != nil {
-		err = errors.Join(err, g.cache.Close(context.Background()))
+		err = errors.Join(err, g.cache.Close(ctx))
 	}
 	return err
 }
@@ -150,11 +183,17 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// changes are what the guest's runtime has other than runtime/proc.go: it shuffles goroutines, as
-// the race detector's does, and their stacks begin at a size at which few must grow.
-var changes = [][2]string{
-	{"const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
-	{"newg = malg(stackMin)", "newg = malg(worldStack)"},
+// A change is of a file of Go's runtime.
+type change struct{ file, from, to string }
+
+// changes are what the guest's runtime has other than Go's: it shuffles goroutines, as the race
+// detector's does, their stacks begin at a size at which few must grow, and its memory grows only
+// where it has too little, not where it has never asked for what it has.
+var changes = []change{
+	{"proc.go", "const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
+	{"proc.go", "newg = malg(stackMin)", "newg = malg(worldStack)"},
+	{"mem_wasm.go", "grow := (bl + n - blocMax) / physPageSize",
+		"grow := max(0, int32((bl+n)/physPageSize)-currentMemory())"},
 }
 
 // added is what it has beyond that: it can begin anew with other random numbers.
@@ -179,20 +218,31 @@ func changeRuntime(ctx context.Context, dir string, replace map[string]string) e
 	if err != nil {
 		return fmt.Errorf("go env GOROOT: %w", err)
 	}
-	name := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", "proc.go")
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return err
+	changed := map[string]string{} // by the file's name
+	name := func(file string) string {
+		return filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", file)
 	}
-	changed := string(text)
 	for _, c := range changes {
-		if strings.Count(changed, c[0]) != 1 {
-			return fmt.Errorf("%s does not have %q once: this version of Go has another runtime, "+
-				"which package world must learn", name, c[0])
+		if changed[c.file] == "" {
+			text, err := os.ReadFile(name(c.file))
+			if err != nil {
+				return err
+			}
+			changed[c.file] = string(text)
 		}
-		changed = strings.Replace(changed, c[0], c[1], 1)
+		if strings.Count(changed[c.file], c.from) != 1 {
+			return fmt.Errorf("%s does not have %q once: this version of Go has another runtime, "+
+				"which package world must learn", name(c.file), c.from)
+		}
+		changed[c.file] = strings.Replace(changed[c.file], c.from, c.to, 1)
 	}
-	other := filepath.Join(dir, "proc.go")
-	replace[name] = other
-	return os.WriteFile(other, []byte(changed+added), 0o600)
+	changed["proc.go"] += added
+	for file, text := range changed {
+		other := filepath.Join(dir, file)
+		replace[name(file)] = other
+		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 )
 
@@ -45,9 +44,10 @@ world principals=ann,bob save=50ms seal=yes
 // It begins at the same moment for each guest.
 func (g *Guest) start(ctx context.Context) (*image, error) {
 	var out bytes.Buffer
-	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()}
-	m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(c, "start").
-		WithStdin(strings.NewReader(warmUp)).WithStdout(&out).WithStderr(&out))
+	h := &host{clock: clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()},
+		random: random("start"), in: strings.NewReader(warmUp), out: &out}
+	ctx = context.WithValue(ctx, logKey{}, &out)
+	m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(h))
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +55,11 @@ func (g *Guest) start(ctx context.Context) (*image, error) {
 	if _, err := m.ExportedFunction("_initialize").Call(ctx); err != nil {
 		return nil, fmt.Errorf("the start of the guest: %w\n%s", err, out.Bytes())
 	}
-	cold := take(m, c)
+	cold := take(m, &h.clock)
 	if _, err := m.ExportedFunction("episode").Call(ctx); err != nil {
 		return cold, nil // it fails in the episodes too, which say more of it
 	}
-	return take(m, c), nil
+	return take(m, &h.clock), nil
 }
 
 // take returns an image of an instance none of whose functions runs.
@@ -72,22 +72,60 @@ func take(m api.Module, c *clock) *image {
 	return i
 }
 
-// restore returns a new instance of the guest that has started.
-func (g *Guest) restore(ctx context.Context, config wazero.ModuleConfig) (api.Module, error) {
-	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
-	if err != nil {
+// An instance is a guest that plays episodes one after another, each from the image.
+type instance struct {
+	module api.Module
+	host   *host
+}
+
+// instance returns an instance that no episode has, with the image in it.
+func (g *Guest) instance(ctx context.Context) (*instance, error) {
+	g.mu.Lock()
+	var in *instance
+	if n := len(g.idle); n > 0 {
+		in, g.idle = g.idle[n-1], g.idle[:n-1]
+	}
+	g.mu.Unlock()
+	if in == nil {
+		h := new(host)
+		m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(h))
+		if err != nil {
+			return nil, err
+		}
+		in = &instance{module: m, host: h}
+	}
+	if err := in.restore(g.started); err != nil {
+		in.module.Close(ctx)
 		return nil, err
 	}
-	memory, i := m.Memory(), g.started
-	_, ok := memory.Grow((i.size - memory.Size()) / pageSize)
-	if !ok || !memory.Write(0, i.memory) {
-		m.Close(ctx)
-		return nil, fmt.Errorf("the guest's memory does not grow to %d bytes", i.size)
+	return in, nil
+}
+
+// release gives back an instance whose episode has come to its end. A memory does not shrink: the
+// guest's runtime asks for more only where there is less than it needs (see changes), so that it
+// does not see how much there is.
+func (g *Guest) release(in *instance) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.idle = append(g.idle, in)
+}
+
+// restore puts an image into the instance. What the last episode may have written behind it becomes
+// zero.
+func (in *instance) restore(i *image) error {
+	memory := in.module.Memory()
+	size := memory.Size()
+	if size < i.size {
+		if _, ok := memory.Grow((i.size - size) / pageSize); !ok {
+			return fmt.Errorf("the guest's memory does not grow to %d bytes", i.size)
+		}
 	}
+	all, _ := memory.Read(0, memory.Size())
+	clear(all[copy(all, i.memory):])
 	for n, v := range i.globals {
-		m.ExportedGlobal(globalName(n)).(api.MutableGlobal).Set(v)
+		in.module.ExportedGlobal(globalName(n)).(api.MutableGlobal).Set(v)
 	}
-	return m, nil
+	return nil
 }
 
 // globals is how many global variables a program of Go has: the registers of its machine.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -65,25 +66,51 @@ func (c *clock) ask() int64 {
 
 // Run plays an episode. The error is the host's own; what the guest does wrong is in the result.
 func (g *Guest) Run(ctx context.Context, s script.Script) (Result, error) {
-	var out bytes.Buffer
-	m, err := g.restore(ctx, g.config(&clock{now: g.started.now}, fmt.Sprintf("seed %d", s.Seed)).
-		WithStdin(strings.NewReader(s.String())).WithStdout(&out).WithStderr(&out))
+	in, err := g.instance(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	defer m.Close(ctx)
-	_, err = m.ExportedFunction("episode").Call(ctx)
+	var out bytes.Buffer
+	*in.host = host{
+		clock:  clock{now: g.started.now},
+		random: random(fmt.Sprintf("seed %d", s.Seed)),
+		in:     strings.NewReader(s.String()),
+		out:    &out,
+	}
+	_, err = in.module.ExportedFunction("episode").Call(context.WithValue(ctx, logKey{}, &out))
+	if err == nil {
+		g.release(in)
+	} else {
+		in.module.Close(ctx)
+	}
 	r := Result{Log: out.Bytes()}
 	return r, r.judge(err)
 }
 
-// config returns what a guest has of the host: a clock, and random numbers from a seed.
-func (g *Guest) config(c *clock, seed string) wazero.ModuleConfig {
+// A host is what a guest has of the world outside: a clock, and random numbers from a seed.
+type host struct {
+	clock  clock
+	random io.Reader
+	in     io.Reader
+	out    io.Writer
+}
+
+// random returns the random numbers of a seed.
+func random(seed string) io.Reader {
 	var key [32]byte
 	copy(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
+// config returns how a guest is instantiated, with a host that may change from episode to episode.
+func (g *Guest) config(h *host) wazero.ModuleConfig {
+	c := &h.clock
 	config := wazero.NewModuleConfig().WithName("").WithArgs("guest").
 		WithStartFunctions().
-		WithRandSource(rand.NewChaCha8(key)).
+		WithStdin(reader(func(b []byte) (int, error) { return h.in.Read(b) })).
+		WithStdout(writer(func(b []byte) (int, error) { return h.out.Write(b) })).
+		WithStderr(writer(func(b []byte) (int, error) { return h.out.Write(b) })).
+		WithRandSource(reader(func(b []byte) (int, error) { return h.random.Read(b) })).
 		WithNanotime(c.ask, 1).
 		WithWalltime(func() (int64, int32) {
 			now := c.ask()
@@ -98,6 +125,14 @@ func (g *Guest) config(c *clock, seed string) wazero.ModuleConfig {
 	}
 	return config
 }
+
+type (
+	reader func([]byte) (int, error)
+	writer func([]byte) (int, error)
+)
+
+func (r reader) Read(b []byte) (int, error)  { return r(b) }
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 var violation = regexp.MustCompile(`(?m)^ *[0-9.]+ world +VIOLATION ([a-z]+): (.*)$`)
 

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // What a client knows is not always certain: a call that was cut off may have had its effect or
 // not.
 type known int
@@ -30,9 +32,12 @@ type principal struct {
 
 // A conversation is the tokens that a request has and leaves at the end.
 type conversation struct {
-	agent  string
+	asker
 	tokens []int32
 }
+
+// An asker is what divides a principal's cache where it is divided.
+type asker struct{ agent, salt string }
 
 func newPrincipal(name string) *principal {
 	return &principal{name: name, key: name + "'s 0", agents: map[string]*agent{}}
@@ -52,15 +57,16 @@ func (p *principal) agent(name string) *agent {
 }
 
 // maxCached returns how many tokens of a prompt the server can have from what the principal itself
-// has sent. own is the number of the request in sent.
-func (p *principal) maxCached(own int, shared bool) (longest int) {
-	asked := p.sent[own]
+// has sent, without the requests from number own up to end.
+func (p *principal) maxCached(own, end int, prompt []int32, shared bool) (longest int) {
+	asked := p.sent[own].asker
 	for i, c := range p.sent {
-		if i == own || !shared && (c.agent == "" || c.agent != asked.agent) {
+		if i >= own && i < end || c.salt != asked.salt ||
+			!shared && (c.agent == "" || c.agent != asked.agent) {
 			continue
 		}
 		n := 0
-		for n < min(len(c.tokens), len(asked.tokens)) && c.tokens[n] == asked.tokens[n] {
+		for n < min(len(c.tokens), len(prompt)) && c.tokens[n] == prompt[n] {
 			n++
 		}
 		longest = max(longest, n)
@@ -79,6 +85,14 @@ type agent struct {
 	left      int // tokens that its last turn has left in the pool or on disk; 0: unknown
 	exported  []byte
 	exportLen int
+	calls     []madeCall // of the tool, which it was answered with; the newest last
+}
+
+// A madeCall is a call of the tool as the model wrote it.
+type madeCall struct{ salt, text string }
+
+func (a *agent) noteCall(m madeCall) {
+	a.calls = append(slices.DeleteFunc(a.calls, func(o madeCall) bool { return o == m }), m)
 }
 
 // uncertain notes that a change may have come or not.

@@ -20,12 +20,16 @@ type client struct {
 	of    *principal
 	agent *agent // nil: it names none
 	said  []message
-	line  *line   // that it keeps; nil: none
-	last  *stored // the response that it has stored last; nil: none
+	asked []message // what was said up to its last question
+	line  *line     // that it keeps; nil: none
+	last  *stored   // the response that it has stored last; nil: none
 }
 
 // A message is one of a conversation.
-type message struct{ role, text string }
+type message struct {
+	role, text string
+	call       bool // the text is a call of the tool, as the model wrote it
+}
 
 // client returns the client PRINCIPAL/AGENT, PRINCIPAL/AGENT+N for another one of the same agent,
 // or PRINCIPAL/-NAME for one without an agent.
@@ -66,7 +70,7 @@ func (c *client) act(a script.Action) {
 	case "export":
 		c.export()
 	case "stored":
-		c.lookUp()
+		c.lookUp(a.Args)
 	case "import":
 		c.importFile(a.Args)
 	case "models", "metrics", "health", "stats":
@@ -92,30 +96,32 @@ func (c *client) flood(args script.Args) {
 // turn asks a question and checks the answer.
 func (c *client) turn(args script.Args) {
 	q := c.question(args)
-	prompt := c.prompt(q.api, q.said)
-	want := c.world.oracle.answer(prompt, q.manner)
-	name, before := "", agent{}
+	c.asked = q.said
+	t := &turn{client: c, question: q, prompts: c.prompts(q), own: len(c.of.sent)}
+	who := asker{salt: q.salt}
 	if c.agent != nil {
-		name, before = c.agent.name, *c.agent
+		who.agent, t.before = c.agent.name, *c.agent
 	}
-	own := len(c.of.sent)
-	c.of.sent = append(c.of.sent, conversation{name, slices.Concat(prompt, want.tokens)})
+	for _, p := range t.prompts {
+		t.expect(c.world.oracle, p)
+		for _, a := range t.wants {
+			c.of.sent = append(c.of.sent, conversation{who, slices.Concat(p, a.tokens)})
+		}
+	}
+	t.sent = len(c.of.sent)
+	t.expect(c.world.oracle, t.prompts[0])
 
 	var headers []string
 	path, body := c.request(q)
-	if name != "" {
-		headers = append(headers, "X-Agent-ID: "+name)
+	if who.agent != "" {
+		headers = append(headers, "X-Agent-ID: "+who.agent)
 	}
-	durable := args.Get("durable") == "wait" && name != ""
-	if durable {
+	if t.durable = args.Get("durable") == "wait" && who.agent != ""; t.durable {
 		headers = append(headers, "X-Durable: wait")
 	}
-	r := c.send(args, "POST", path, body, headers...)
-	t := &turn{call: r, client: c, question: q, prompt: prompt, want: want, own: own,
-		durable: durable, before: before}
-	// A call of the tool is not sent back: its JSON has more than one spelling.
-	if t.check() && want.text != "" && q.api != "completions" && !q.tool {
-		c.said = append(q.said, message{"assistant", want.text})
+	t.call = c.send(args, "POST", path, body, headers...)
+	if t.check() && t.want.text != "" && q.api != "completions" {
+		c.said = append(q.said, message{"assistant", t.want.text, isCall(t.want.text)})
 		c.keep(t)
 	}
 	if c.agent != nil {
@@ -127,25 +133,50 @@ func (c *client) turn(args script.Args) {
 // become too long for the pool.
 func (c *client) question(args script.Args) *question {
 	api := args.Get("api")
-	q := &question{api: api, stream: args.Yes("stream"), manner: newManner(args, api)}
-	said := c.said
-	if args.Yes("new") || len(said) > 12 {
-		said = nil
+	q := &question{api: api, stream: args.Yes("stream"), manner: newManner(args, api),
+		salt: args.Get("salt"), choices: 1}
+	if q.openai() {
+		q.choices, q.usage = max(args.Int("choices"), 1), args.Yes("usage")
 	}
-	first := message{"user", c.of.secret() + "." + args.Get("say")}
-	if q.said = []message{first}; len(said) > 0 {
-		q.said = append(slices.Clone(said), message{"user", args.Get("say")})
+	first := message{role: "user", text: c.of.secret() + "." + args.Get("say")}
+	if q.said = c.next(args); len(q.said) == 0 || len(q.said) > 13 {
+		q.said = []message{first}
 	}
-	if n := len(c.prompt(api, q.said)) + q.max; n > c.world.blocks*blockTokens/2 {
+	if n := len(c.prompts(q)[0]) + q.max; n > c.world.pool/2 {
 		q.said = []message{first}
 	}
 	if c.agent != nil && api == "responses" {
 		q.store = args.Yes("store")
-		if l := c.last; l != nil && args.Yes("follow") && len(q.said) == l.said+1 && len(said) == l.said {
+		if l := c.last; l != nil && args.Yes("follow") &&
+			slices.Equal(q.said[:len(q.said)-1], l.said) {
 			q.after = l
 		}
 	}
 	return q
+}
+
+// next returns the conversation with what an action has the client say next: to the answer before,
+// or once more what it said last, or that with another end. A tool that was called returns it.
+func (c *client) next(args script.Args) []message {
+	say := args.Get("say")
+	switch last := len(c.asked) - 1; {
+	case args.Yes("new"):
+		return nil
+	case args.Get("again") == "same" && last >= 0:
+		return slices.Clone(c.asked)
+	case args.Get("again") == "edited" && last >= 0:
+		said := slices.Clone(c.asked)
+		text := said[last].text
+		said[last].text = text[:max(len(text)/2, min(len(c.of.secret()), len(text)))] + "." + say
+		return said
+	case len(c.said) == 0:
+		return nil
+	}
+	reply := message{role: "user", text: say}
+	if c.said[len(c.said)-1].call {
+		reply.role = "tool"
+	}
+	return append(slices.Clone(c.said), reply)
 }
 
 // calm reports whether what is known of the agent can be held to: it has no other client, and
@@ -312,7 +343,7 @@ func (c *client) delete() {
 		c.world.fail("durable", "%s is gone when it is deleted", a.name)
 	default:
 		*a = agent{name: a.name, clients: a.clients, exists: no, pinned: no, durable: no,
-			exported: a.exported, exportLen: a.exportLen}
+			exported: a.exported, exportLen: a.exportLen, calls: a.calls}
 		if last != nil && r.status == http.StatusNoContent {
 			c.checkGone(last)
 		}

@@ -67,6 +67,9 @@ func (w *world) failDisk(do string, op filestest.Op, path string) error {
 		err = syscall.EIO
 	}
 	w.diskErrors++
+	if op == filestest.Remove {
+		w.removeErrors++
+	}
 	w.diskErrorAt = time.Now()
 	if !op.Changes() {
 		w.doubt(func(a *agent) { a.unreadable() })

@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"time"
 )
 
 // end lets the world come to rest and checks that everything is back: the pool, the quotas, what
-// was promised, and each goroutine.
+// was promised, and each goroutine. The server's last end but one is in order or a loss of power.
 func (w *world) end() {
 	w.diskFaults, w.stepFault = nil, nil
 	for _, name := range w.names {
@@ -18,15 +19,20 @@ func (w *world) end() {
 	w.log("world", "rest")
 	time.Sleep(rest)
 	w.conserved(w.running)
+	w.tidy()
 	for _, name := range w.names {
 		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
 	}
-	w.probe("before the last restart", true)
-	w.restart(time.Minute)
-	w.probe("after it", false)
-	w.power()
-	w.start()
-	w.probe("after a loss of power", true)
+	if w.dice.one(2) {
+		w.probe("before the last restart", true)
+		w.restart(time.Minute)
+		w.probe("after it", false)
+	} else {
+		w.lastWords()
+		w.power()
+		w.start()
+		w.probe("after a loss of power", true)
+	}
 	w.stop(time.Minute)
 	w.ghosts.Wait()
 	for range 100 {
@@ -63,34 +69,85 @@ func (w *world) conserved(i *instance) {
 	}
 }
 
-// probe looks at all agents, and goes on with the conversation of each if ask is set.
+// tidy checks that the directory of memories has what the books say, and nothing half-written.
+func (w *world) tidy() {
+	files, err := w.sim.System().Infos(memories)
+	must(err)
+	bytes := int64(0)
+	for _, f := range files {
+		switch filepath.Ext(f.Name()) {
+		case ".memory":
+			bytes += f.Size()
+		case ".tmp":
+			if w.removeErrors == 0 {
+				w.fail("conserved", "at rest there is a file that was not completed")
+			}
+		}
+	}
+	got := w.running.engine.Stats().DiskBytes
+	if w.diskErrors == 0 && w.rots == 0 && got != bytes {
+		w.fail("conserved", "at rest the files take %d bytes, and the books say %d", bytes, got)
+	}
+}
+
+// probe looks at all agents, and goes on with the conversation of each if ask is set. What was said
+// last is perhaps not on disk yet when it ends.
 func (w *world) probe(when string, ask bool) {
 	w.log("world", "probe %s", when)
 	for _, name := range w.names {
 		p := w.principals[name]
 		for _, agent := range p.order {
-			c := w.clients[name+"/"+agent]
-			if c == nil {
-				c = w.client(name + "/" + agent)
-			}
-			c.agent.clients = 1
+			c := w.agentClient(name, agent)
 			if c.get(); ask {
-				w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
+				args := []string{"api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts)}
+				if w.dice.one(4) {
+					args = append(args, "salt=s1")
+				}
+				w.must(c, args...)
+				c.get()
 			}
 		}
-		if len(p.order) > 0 {
-			w.client(name + "/" + p.order[0]).list()
+		if len(p.order) > 0 && !ask {
+			w.agentClient(name, p.order[0]).list()
+		}
+	}
+}
+
+// agentClient returns the only client that an agent has from now on.
+func (w *world) agentClient(principal, agent string) *client {
+	c := w.clients[principal+"/"+agent]
+	if c == nil {
+		c = w.client(principal + "/" + agent)
+	}
+	c.agent.clients = 1
+	return c
+}
+
+// lastWords has an agent of each principal be told that its turn is on disk.
+func (w *world) lastWords() {
+	for _, name := range w.names {
+		p := w.principals[name]
+		if len(p.order) == 0 {
+			continue
+		}
+		c := w.agentClient(name, p.order[w.dice.IntN(len(p.order))])
+		ask := []string{"api=chat", "stream=no", "max=3", "say=good.night"}
+		if w.dice.one(2) {
+			w.must(c, append(ask, "durable=wait")...)
+		} else {
+			w.must(c, ask...)
+			c.pin(true, nil)
 		}
 	}
 }
 
 // must asks a question that has to be answered, because nobody else asks.
 func (w *world) must(c *client, args ...string) {
+	time.Sleep(time.Minute) // for the rates
 	answers := w.answers
 	if c.turn(args); w.answers == answers {
 		w.fail("conserved", "a server at rest refuses a request")
 	}
-	time.Sleep(15 * time.Second) // for the rates
 }
 
 // filler makes a question that takes a good part of the pool.

@@ -44,6 +44,8 @@ type world struct {
 	ghosts  sync.WaitGroup
 	base    int // goroutines of the world itself
 
+	line []byte // of the log
+
 	principals map[string]*principal
 	clients    map[string]*client // those of the script
 
@@ -51,11 +53,14 @@ type world struct {
 	diskFaults []*diskFault
 	allocFault bool
 
-	// Events so far. A request that sees none of a kind from its beginning to its end has no excuse.
+	// Events so far. A request that sees none of a kind from its beginning to its end has no
+	// excuse.
 	starts, stops, crashes, keyChanges, stepFaults, diskErrors int
 
 	diskErrorAt time.Time // of the last one
 	rots        int
+
+	removeErrors int // of files that could not be removed
 
 	requests, answers, steps, faults, calls int
 }
@@ -123,9 +128,35 @@ func (w *world) play(actions []script.Action) {
 	all.Wait()
 }
 
-// log writes a line of the event log.
+// log writes a line of the event log: the time in seconds, who, and what. An episode has hundreds,
+// so it formats no more than it must.
 func (w *world) log(who, format string, args ...any) {
-	fmt.Printf("%12.6f %-9s %s\n", time.Since(w.began).Seconds(), who, fmt.Sprintf(format, args...))
+	b := append(appendSeconds(w.line[:0], time.Since(w.began)), ' ')
+	b = append(b, who...)
+	for range 9 - len(who) {
+		b = append(b, ' ')
+	}
+	b = fmt.Appendf(append(b, ' '), format, args...)
+	w.line = append(b, '\n')
+	writeLog(w.line)
+}
+
+// appendSeconds appends a time, to the microsecond, in twelve columns.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	left, point := d.Microseconds(), 5
+	var text [12]byte
+	for i := len(text) - 1; i >= 0; i-- {
+		switch {
+		case i == point:
+			text[i] = '.'
+		case left == 0 && i < point-1:
+			text[i] = ' '
+		default:
+			text[i] = byte('0' + left%10)
+			left /= 10
+		}
+	}
+	return append(b, text[:]...)
 }
 
 // fail says which invariant does not hold, and ends the world.

@@ -87,8 +87,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close closes the port. Connections that nobody has accepted are reset, as a system does.
 func (l *listener) Close() error {
-	l.once.Do(func() { close(l.done) })
+	l.once.Do(func() {
+		close(l.done)
+		for len(l.waiting) > 0 {
+			(<-l.waiting).reset()
+		}
+	})
 	return nil
 }
 

@@ -10,10 +10,11 @@ import (
 	"loadstone/engine/ref"
 )
 
-// An oracle is the model called with one prompt at a time, from its first token, with no cache and
-// nothing beside it.
+// An oracle is the model called with one prompt at a time, with nothing beside it. It has one
+// sequence, of which the tokens stay that the next prompt begins with.
 type oracle struct {
 	model *ref.Model
+	held  []int32 // tokens whose KV the model has
 	known map[string]answer
 }
 
@@ -29,13 +30,16 @@ const oracleBlock = contextTokens
 func newOracle() *oracle {
 	m := newModel()
 	must(m.AllocKV(1, 1, oracleBlock))
-	return &oracle{m, map[string]answer{}}
+	return &oracle{model: m, known: map[string]answer{}}
 }
 
 // answer returns the answer to a prompt.
 func (o *oracle) answer(prompt []int32, how manner) (a answer) {
-	key := fmt.Sprint(how, prompt)
-	if a, ok := o.known[key]; ok {
+	key := fmt.Append(nil, how)
+	for _, id := range prompt {
+		key = append(key, byte(id))
+	}
+	if a, ok := o.known[string(key)]; ok {
 		return a
 	}
 	// The second half of the seed is what the engine documents of its samplers.
@@ -44,9 +48,14 @@ func (o *oracle) answer(prompt []int32, how manner) (a answer) {
 	if how.tool {
 		rule = newRule()
 	}
-	logits, start, next := make([]float32, vocabulary), int32(0), prompt
+	same := 0
+	for same < min(len(o.held), len(prompt)-1) && o.held[same] == prompt[same] {
+		same++
+	}
+	logits, start, next := make([]float32, vocabulary), int32(same), prompt[same:]
 	for len(a.tokens) < how.max {
 		n := int32(len(next))
+		o.held = append(o.held[:start], next...)
 		err := o.model.Step(next, []int32{n}, []int32{start}, []int32{0}, []int32{0}, []int32{n - 1},
 			logits, nil, nil)
 		must(err)
@@ -65,7 +74,7 @@ func (o *oracle) answer(prompt []int32, how manner) (a answer) {
 		text = letters{}.AppendToken(text, id)
 	}
 	a.text = string(text)
-	o.known[key] = a
+	o.known[string(key)] = a
 	return a
 }
 

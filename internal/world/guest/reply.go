@@ -3,22 +3,40 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// A reply is an answer of any API, whole or as events, as far as it came.
+// A reply is the answers of any API to a request, whole or as events, as far as they came.
 type reply struct {
-	text   string
-	reason string // why it ended, as the API says; "": it did not say
-	code   string // of an error in the stream
-	prompt int    // tokens, 0: it did not say
-	output int
-	id     string // of a response, which the server may have stored
-	stored bool
+	answers []choice // mostly one
+	code    string   // of an error in the stream
+	prompt  int      // tokens, 0: it did not say
+	output  int      // of all answers
+	id      string   // of a response, which the server may have stored
+	stored  bool
 
 	calls        bool   // a tool
 	begun, ended bool   // a stream, by the API's last event
 	wrong        string // what is wrong with the form, "": nothing
+}
+
+// A choice is one of several answers to a request.
+type choice struct {
+	text   string
+	reason string // why it ended, as the API says; "": it did not say
+}
+
+// choice returns answer number i.
+func (r *reply) choice(i int) *choice {
+	if i < 0 || i > 7 {
+		r.wrong = fmt.Sprintf("the index of an answer is %d", i)
+		i = 0
+	}
+	for len(r.answers) <= i {
+		r.answers = append(r.answers, choice{})
+	}
+	return &r.answers[i]
 }
 
 // complete reports whether the answer has come in full.
@@ -30,6 +48,7 @@ type part struct {
 	ID      string `json:"id"`
 	Store   bool   `json:"store"`
 	Choices []struct {
+		Index        int         `json:"index"`
 		Text         string      `json:"text"`
 		Message      chatMessage `json:"message"`
 		Delta        chatMessage `json:"delta"`
@@ -129,14 +148,18 @@ func (r *reply) whole(p *part) {
 		return
 	}
 	switch {
-	case len(p.Choices) == 1:
-		c := &p.Choices[0]
-		r.text, r.reason = c.Message.text(callClose)+c.Text, c.FinishReason
+	case len(p.Choices) > 0:
+		for i, c := range p.Choices {
+			if c.Index != i {
+				r.wrong = fmt.Sprintf("answer %d has the index %d", i, c.Index)
+			}
+			*r.choice(i) = choice{c.Message.text(callClose) + c.Text, c.FinishReason}
+		}
 	case len(p.Output) == 1:
-		r.text, r.reason = p.Output[0].text(), p.Status
+		*r.choice(0) = choice{p.Output[0].text(), p.Status}
 		r.id, r.stored = p.ID, p.Store
 	case len(p.Content) == 1:
-		r.text, r.reason = p.Content[0].text(), p.StopReason
+		*r.choice(0) = choice{p.Content[0].text(), p.StopReason}
 	default:
 		r.wrong = "it has no answer"
 	}
@@ -168,7 +191,9 @@ func (r *reply) frame(frame string) {
 		r.wrong = fmt.Sprintf("%q comes after the last event", data)
 		return
 	case data == "[DONE]":
-		if r.ended = true; r.reason == "" {
+		r.ended = true
+		open := func(c choice) bool { return c.reason == "" }
+		if len(r.answers) == 0 || slices.ContainsFunc(r.answers, open) {
 			r.wrong = "[DONE] without a reason to finish"
 		}
 		return
@@ -202,9 +227,10 @@ func (r *reply) event(p *part) {
 	switch p.Type {
 	case "": // chat, completions
 		for _, c := range p.Choices {
-			r.text += c.Delta.text("") + c.Text
+			a := r.choice(c.Index)
+			a.text += c.Delta.text("") + c.Text
 			if c.FinishReason != "" {
-				r.end(c.FinishReason)
+				r.end(a, c.FinishReason)
 			}
 		}
 	case "content_block_start":
@@ -213,22 +239,24 @@ func (r *reply) event(p *part) {
 		r.beginCall(&p.Item)
 	case "content_block_delta", "message_delta":
 		json.Unmarshal(p.Delta, &delta)
-		if r.text += delta.Text + delta.JSON; delta.StopReason != "" {
-			r.end(delta.StopReason)
+		a := r.choice(0)
+		if a.text += delta.Text + delta.JSON; delta.StopReason != "" {
+			r.end(a, delta.StopReason)
 		}
 	case "message_stop":
 		r.ended = true
 	case "response.output_text.delta", "response.function_call_arguments.delta":
 		var text string
 		json.Unmarshal(p.Delta, &text)
-		r.text += text
+		r.choice(0).text += text
 	case "response.completed", "response.incomplete":
+		a := r.choice(0)
 		if r.calls {
-			r.text += callClose
+			a.text += callClose
 		}
-		r.end(p.Response.Status)
+		r.end(a, p.Response.Status)
 		r.ended, r.id, r.stored = true, p.Response.ID, p.Response.Store
-		if len(p.Response.Output) != 1 || p.Response.Output[0].text() != r.text {
+		if len(p.Response.Output) != 1 || p.Response.Output[0].text() != a.text {
 			r.wrong = "the last event has another text than the others"
 		}
 	case "response.failed", "error":
@@ -243,17 +271,17 @@ func (r *reply) event(p *part) {
 func (r *reply) beginCall(i *item) {
 	if i.Type == "tool_use" || i.Type == "function_call" {
 		r.calls = true
-		r.text += callText(i.Name, "", "")
+		r.choice(0).text += callText(i.Name, "", "")
 	}
 }
 
-// end notes why the answer ended.
-func (r *reply) end(reason string) {
-	if r.reason != "" {
+// end notes why an answer ended.
+func (r *reply) end(c *choice, reason string) {
+	if c.reason != "" {
 		r.wrong = "it finishes twice"
 	}
-	if r.reason = reason; reason == "tool_calls" || reason == "tool_use" {
-		r.text += callClose
+	if c.reason = reason; reason == "tool_calls" || reason == "tool_use" {
+		c.text += callClose
 	}
 }
 

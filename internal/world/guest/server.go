@@ -21,22 +21,22 @@ import (
 
 // Settings say how the server of a world is set up.
 type settings struct {
-	names                                      []string // of principals; one without a key is ""
-	blocks, batch, queue, stepTokens, perAgent int
-	rate, agentRate, inFlight                  int
-	drafts, seal                               bool
-	sharing                                    engine.Sharing
-	save, within, durableWait, stepTime, ttl   time.Duration
-	lag, diskLag                               time.Duration
-	quota                                      int64
+	names                                    []string // of principals; one without a key is ""
+	pool, block                              int      // tokens
+	batch, queue, stepTokens, perAgent       int
+	rate, agentRate, inFlight                int
+	drafts, seal                             bool
+	sharing                                  engine.Sharing
+	save, within, durableWait, stepTime, ttl time.Duration
+	lag, diskLag                             time.Duration
+	quota                                    int64
 }
-
-const blockTokens = 4
 
 func newSettings(a script.Args) *settings {
 	s := &settings{
 		names:       strings.Split(cmp.Or(a.Get("principals"), "ann"), ","),
-		blocks:      cmp.Or(a.Int("blocks"), 100),
+		pool:        cmp.Or(a.Int("pool"), 400),
+		block:       cmp.Or(a.Int("block"), 4),
 		batch:       a.Int("batch"),
 		queue:       a.Int("queue"),
 		stepTokens:  cmp.Or(a.Int("step-tokens"), 32),
@@ -150,8 +150,8 @@ func (w *world) open(i *instance, disk files.System) (err error) {
 	global, window := m.KVBytesPerToken()
 	cfg := engine.Config{
 		Model:       m,
-		KVBytes:     int64(w.blocks * blockTokens * (global + window)),
-		BlockTokens: blockTokens,
+		KVBytes:     int64(w.pool * (global + window)),
+		BlockTokens: w.block,
 		MaxBatch:    w.batch,
 		MaxQueue:    w.queue,
 		StepTokens:  w.stepTokens,
@@ -311,8 +311,11 @@ func (w *world) changeKey(who, do string) {
 		return
 	}
 	w.keyChanges++
-	p.keys++
-	p.key, p.revoked = fmt.Sprintf("%s's %d", who, p.keys), do == "revoke"
+	// Who is not told goes on with the key that was revoked.
+	if p.revoked = do == "revoke"; !p.revoked {
+		p.keys++
+		p.key = fmt.Sprintf("%s's %d", who, p.keys)
+	}
 	w.change.Lock()
 	defer w.change.Unlock()
 	if w.running != nil {

@@ -1,20 +1,24 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"loadstone/internal/world/script"
+)
 
 // A stored is a response that the server says it has stored.
 type stored struct {
 	id      string
-	said    int  // messages of the conversation that it ends
-	durable bool // no loss of power takes it
-	at      span // what had happened by then
+	said    []message // the conversation that it ends
+	durable bool      // no loss of power takes it
+	at      span      // what had happened by then
 }
 
 // keep notes the response that a turn has left on the server. What is said since it follows it.
 func (c *client) keep(t *turn) {
 	switch {
 	case t.store && t.reply.stored && t.err == nil:
-		c.last = &stored{t.reply.id, len(c.said), t.saved() && !t.diskFault(), c.world.now()}
+		c.last = &stored{t.reply.id, c.said, t.saved() && !t.diskFault(), c.world.now()}
 	case len(t.said) == 1:
 		c.last = nil
 	}
@@ -43,10 +47,15 @@ func (c *client) checkGone(s *stored) {
 	}
 }
 
-// lookUp reads the client's last response once more.
-func (c *client) lookUp() {
+// lookUp reads the client's last response once more, or has another principal try to.
+func (c *client) lookUp(args script.Args) {
 	s := c.last
 	if s == nil {
+		return
+	}
+	if other := c.world.principals[args.Get("as")]; other != nil && other != c.of {
+		thief := &client{world: c.world, who: c.who, of: other}
+		thief.ask(nil, "GET", "/v1/responses/"+s.id, "", http.StatusNotFound)
 		return
 	}
 	r, ok := c.ask(nil, "GET", "/v1/responses/"+s.id, "", http.StatusOK, http.StatusNotFound)
@@ -55,9 +64,10 @@ func (c *client) lookUp() {
 	case r.status == http.StatusNotFound:
 		c.lost(s)
 	default:
-		text := c.said[s.said-1].text
-		if got := parseReply(r.body, false); got.text != text || got.id != s.id {
-			c.world.fail("answer", "response %s is %q, and was %q", s.id, got.text, text)
+		text := s.said[len(s.said)-1].text
+		got := parseReply(r.body, false)
+		if a := got.choice(0); a.text != text || got.id != s.id {
+			c.world.fail("answer", "response %s is %q, and was %q", s.id, a.text, text)
 		}
 	}
 }

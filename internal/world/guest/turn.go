@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,13 +16,41 @@ type turn struct {
 	*call
 	*question
 	client  *client
-	prompt  []int32
-	want    answer
-	own     int // number among what the principal has sent
+	prompts [][]int32 // that the server may have made of it
+	prompt  []int32   // that it has made, as far as is known
+	wants   []answer  // to that
+	want    answer    // the first, with which the conversation goes on
+	own     int       // its number among what the principal has sent
+	sent    int       // how much it had sent then
 	durable bool
 	before  agent // as it was known when the request began
 
 	reply *reply // nil: the answer has no body
+}
+
+// expect notes that the server has made a prompt of the question, and what it must answer. Of
+// several answers each has a seed of its own.
+func (t *turn) expect(o *oracle, prompt []int32) {
+	t.prompt, t.wants = prompt, nil
+	for i := range t.choices {
+		how := t.manner
+		how.seed += int64(i)
+		t.wants = append(t.wants, o.answer(prompt, how))
+	}
+	t.want = t.wants[0]
+	if a := t.client.agent; a != nil && t.tool && isCall(t.want.text) {
+		a.noteCall(madeCall{t.salt, t.want.text})
+	}
+}
+
+// settle finds out which of its prompts the server has made, from what has come.
+func (t *turn) settle() {
+	for _, p := range t.prompts {
+		if t.expect(t.world.oracle, p); t.fits() == "" {
+			return
+		}
+	}
+	t.expect(t.world.oracle, t.prompts[0])
 }
 
 // check holds a turn to what must be: it has one end, and what came is the oracle's. It reports
@@ -52,6 +81,9 @@ func (t *turn) check() bool {
 		return false
 	}
 	t.reply = parseReply(t.body, t.stream)
+	if len(t.prompts) > 1 {
+		t.settle()
+	}
 	t.checkContent()
 	switch {
 	case t.err == nil && !t.reply.ended:
@@ -76,17 +108,18 @@ func (t *turn) checkContent() {
 	if r.wrong != "" {
 		w.fail("form", "%s", r.wrong)
 	}
-	if !strings.HasPrefix(t.want.text, r.text) && !(t.tool && sameCall(r.text, t.want.text)) {
-		w.fail("answer", "%q, the oracle says %q to %q", r.text, t.want.text, t.spell())
-	}
-	if r.prompt != 0 && r.prompt != len(t.prompt) {
-		w.fail("usage", "%d tokens of prompt, not %d", r.prompt, len(t.prompt))
+	if wrong := t.fits(); wrong != "" {
+		w.fail("answer", "%s", wrong)
 	}
 	if s := t.header.Get("X-Cached-Tokens"); s != "" {
 		cached, err := strconv.Atoi(s)
 		must(err)
-		limit := t.client.of.maxCached(t.own, w.sharing == 0)
-		if cached > limit || cached >= len(t.prompt) {
+		limit, most := 0, 0
+		for _, p := range t.prompts { // of a part of an answer it is not known which of them it was
+			limit = max(limit, t.client.of.maxCached(t.own, t.sent, p, w.sharing == 0))
+			most = max(most, len(p)-1)
+		}
+		if cached > limit || cached > most {
 			w.fail("isolation", "%d tokens of the prompt were cached, and the principal has sent %d",
 				cached, limit)
 		}
@@ -94,6 +127,24 @@ func (t *turn) checkContent() {
 	if miss := t.header.Get("X-Cache-Miss"); miss == "corrupt" && w.rots == 0 {
 		w.fail("durable", "a file on disk is corrupt")
 	}
+}
+
+// fits returns what is wrong with the beginnings of the answers that came, "" if nothing is.
+func (t *turn) fits() string {
+	r := t.reply
+	if len(r.answers) > len(t.wants) {
+		return fmt.Sprintf("%d answers, not %d", len(r.answers), len(t.wants))
+	}
+	for i, a := range r.answers {
+		want := t.wants[i].text
+		if !strings.HasPrefix(want, a.text) && !(t.tool && sameCall(a.text, want)) {
+			return fmt.Sprintf("%q, the oracle says %q to %q", a.text, want, t.spell())
+		}
+	}
+	if r.prompt != 0 && r.prompt != len(t.prompt) {
+		return fmt.Sprintf("%d tokens of prompt, not %d: %q", r.prompt, len(t.prompt), t.spell())
+	}
+	return ""
 }
 
 func (t *turn) spell() string {
@@ -114,14 +165,25 @@ func (t *turn) spell() string {
 // checkComplete checks a complete answer.
 func (t *turn) checkComplete() {
 	w, r := t.world, t.reply
-	if r.text != t.want.text && !(t.tool && sameCall(r.text, t.want.text)) {
-		w.fail("answer", "%q, the oracle says %q to %q", r.text, t.want.text, t.spell())
+	if len(r.answers) != len(t.wants) {
+		w.fail("answer", "%d answers, not %d", len(r.answers), len(t.wants))
 	}
-	if lengthReason(r.reason) == t.want.stopped {
-		w.fail("answer", "it ends with %q, and the oracle's by itself: %v", r.reason, t.want.stopped)
+	tokens := 0
+	for i, a := range r.answers {
+		want := &t.wants[i]
+		tokens += len(want.tokens)
+		if a.text != want.text && !(t.tool && sameCall(a.text, want.text)) {
+			w.fail("answer", "%q, the oracle says %q to %q", a.text, want.text, t.spell())
+		}
+		if lengthReason(a.reason) == want.stopped {
+			w.fail("answer", "it ends with %q, and the oracle's by itself: %v", a.reason, want.stopped)
+		}
 	}
-	if r.output != 0 && r.output != len(t.want.tokens) {
-		w.fail("usage", "%d tokens of answer, not %d", r.output, len(t.want.tokens))
+	if r.output != 0 && r.output != tokens {
+		w.fail("usage", "%d tokens of answer, not %d", r.output, tokens)
+	}
+	if said := r.prompt != 0; said != (t.usage || !t.stream || !t.openai()) {
+		w.fail("usage", "it says how many tokens there are: %v", said)
 	}
 	saved := t.header.Get("X-Durable")
 	if t.stream && t.err == nil {
@@ -170,7 +232,13 @@ func (t *turn) remember() {
 		return
 	}
 	t.shorten()
-	a.exists, a.left = yes, len(t.prompt)+len(t.want.tokens)-1
+	// Tokens that a rule has forced upon the answer stay uncomputed at its end: see the engine's
+	// format of memories, which has as many as this.
+	uncomputed := 1
+	if t.tool {
+		uncomputed = min(16, len(t.want.tokens))
+	}
+	a.exists, a.left = yes, len(t.prompt)+len(t.want.tokens)-uncomputed
 	if t.saved() && !t.diskFault() {
 		a.promised = a.left
 	}
@@ -189,7 +257,7 @@ func (t *turn) shorten() {
 		return
 	}
 	for _, c := range t.client.of.sent[:t.own] {
-		if c.agent == a.name && len(c.tokens) >= a.promised &&
+		if c.agent == a.name && c.salt == t.salt && len(c.tokens) >= a.promised &&
 			slices.Equal(c.tokens[:a.promised], t.prompt[:min(a.promised, len(t.prompt))]) {
 			return
 		}
@@ -217,7 +285,7 @@ func (w *world) refusal(c *call, code string, notFound bool) {
 	case "invalid_api_key", "authentication_error":
 		ok = c.rekeyed() || c.status == http.StatusUnauthorized // checkKey has looked
 	case "pool_exhausted", "queue_full", "rate_limit_error":
-		ok = true
+		ok = c.status == http.StatusTooManyRequests || c.status == http.StatusOK // within a stream
 	case "agent_busy":
 		ok = w.perAgent > 0
 	case "share_exhausted":

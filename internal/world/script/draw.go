@@ -8,19 +8,26 @@ import (
 	"time"
 )
 
-// Draw returns the episode of a seed.
+// Draw returns the episode of a seed. Most are short: what two clients and a fault can bring about
+// is found sooner by many short episodes than by a few long ones. And each episode has some kinds
+// of requests and faults and not others, because what is rare beside everything else is frequent
+// where there is little else.
 func Draw(seed uint64) Script {
 	d := drawing{Rand: rand.New(rand.NewPCG(seed, 0x10ad)), Script: Script{Seed: seed}}
+	d.long = d.one(6)
+	for _, h := range habits {
+		d.has[h] = d.one(2)
+	}
 	d.world()
 	d.span = time.Duration(d.between(2, 40)) * time.Second
 	for _, p := range d.principals {
-		for i := range d.between(1, 2) {
+		for i := range d.between(1, d.size(1, 2)) {
 			d.agent(fmt.Sprintf("%s/a%d", p, i+1))
 		}
-		if d.one(3) { // a second client of the same agent
+		if d.one(d.size(6, 3)) { // a second client of the same agent
 			d.agent(p + "/a1+2")
 		}
-		if d.one(2) {
+		if d.one(d.size(4, 2)) {
 			d.anonymous(p + "/-x")
 		}
 	}
@@ -35,6 +42,41 @@ type drawing struct {
 	Script
 	principals []string
 	span       time.Duration // in which actions begin
+	long       bool
+	has        [len(habits)]bool
+}
+
+// A habit is what clients do, or what happens to the server, in some episodes and not in others.
+type habit int
+
+// The habits.
+const (
+	salts   habit = iota // of the cache
+	tools                // are called
+	choices              // several answers to a question
+	seeds                // for the drawing of tokens
+	storing              // of responses
+	agains               // a question is asked once more, or edited
+	rude                 // clients go away, or read slowly
+	durable              // answers
+	keeping              // memories are pinned
+	moving               // memories are exported and imported
+	deleting
+	diskFaults
+	stepFaults
+	restarts
+	keyChanges
+)
+
+var habits = [...]habit{salts, tools, choices, seeds, storing, agains, rude, durable, keeping,
+	moving, deleting, diskFaults, stepFaults, restarts, keyChanges}
+
+// size returns the first number for a short episode and the second for a long one.
+func (d *drawing) size(short, long int) int {
+	if d.long {
+		return long
+	}
+	return short
 }
 
 // one reports true once in n times.
@@ -63,10 +105,11 @@ func (d *drawing) maybe(n int, format string, args ...any) string {
 }
 
 func (d *drawing) world() {
-	d.principals = []string{"ann", "bob", "cyd"}[:max(1, d.IntN(4))]
+	d.principals = []string{"ann", "bob", "cyd"}[:max(1, d.IntN(d.size(3, 4)))]
 	w := Args{
 		"principals=" + strings.Join(d.principals, ","),
-		fmt.Sprintf("blocks=%d", d.between(45, 110)),
+		fmt.Sprintf("pool=%d", d.between(180, 440)),
+		"block=" + d.pick("2", "4", "4", "8"),
 		fmt.Sprintf("batch=%d", d.between(1, 6)),
 		fmt.Sprintf("queue=%d", d.between(2, 12)),
 		fmt.Sprintf("step-tokens=%d", d.between(8, 64)),
@@ -112,30 +155,46 @@ func (d *drawing) say() string {
 // agent draws what a client does with an agent.
 func (d *drawing) agent(who string) {
 	at := d.when() / 4
-	if d.one(3) {
+	if d.one(d.size(8, 3)) {
 		d.add(at, who, "create", "durable="+d.pick("yes", "no"))
 	}
-	for range d.between(1, 4) {
+	others := d.others()
+	for range d.between(1, d.size(3, 4)) {
 		at += time.Duration(d.Int64N(int64(d.span)/4 + 1)).Truncate(time.Millisecond)
-		switch d.IntN(12) {
-		case 0:
-			d.add(at, who, d.pick("pin", "unpin"), d.maybe(3, "durable=%s", d.pick("yes", "no")))
-		case 1:
-			d.add(at, who, d.pick("get", "list", "export", "stored"))
-		case 2:
+		if len(others) == 0 || !d.one(3) {
+			d.turn(at, who)
+			continue
+		}
+		switch verb := d.pick(others...); verb {
+		case "pin":
+			d.add(at, who, d.pick("pin", "pin", "unpin"), d.maybe(3, "durable=%s", d.pick("yes", "no")))
+		case "stored":
+			d.add(at, who, verb, d.maybe(3, "as=%s", d.pick(d.principals...)))
+		case "move":
 			d.add(at, who, "export")
 			d.add(at, who, "import", d.maybe(5, "change=%d", d.IntN(3000)),
 				d.maybe(3, "as=%s", d.pick(d.principals...)))
-		case 3:
-			if d.one(2) {
-				d.add(at, who, "delete")
-				continue
-			}
-			d.add(at, who, "get")
-		default:
+		case "delete":
 			d.turn(at, who)
+			d.add(at, who, verb)
+		default:
+			d.add(at, who, verb)
 		}
 	}
+}
+
+// others returns what an agent's client does beside its turns.
+func (d *drawing) others() (verbs []string) {
+	for h, list := range map[habit][]string{
+		keeping: {"pin", "pin", "get"}, storing: {"stored"}, moving: {"move", "export"},
+		deleting: {"delete", "list"},
+	} {
+		if d.has[h] {
+			verbs = append(verbs, list...)
+		}
+	}
+	slices.Sort(verbs)
+	return verbs
 }
 
 func (d *drawing) turn(at time.Duration, who string) {
@@ -144,30 +203,47 @@ func (d *drawing) turn(at time.Duration, who string) {
 		"stream="+d.pick("yes", "no"),
 		fmt.Sprintf("max=%d", d.between(1, 9)),
 		d.say(),
-		d.maybe(4, "durable=wait"),
-		d.maybe(6, "new=yes"),
+		d.habit(durable, 2, "durable=wait"),
+		d.maybe(8, "new=yes"),
+		d.habit(agains, 3, "again=%s", d.pick("same", "edited")),
 		d.maybe(2, "keep=yes"),
-		d.maybe(2, "store=yes"),
-		d.maybe(2, "follow=yes"),
+		d.habit(storing, 2, "store=yes"),
+		d.habit(storing, 2, "follow=yes"),
 		d.manner())...)
+}
+
+// habit returns the setting once in n times if the episode has the habit, else "".
+func (d *drawing) habit(h habit, n int, format string, args ...any) string {
+	if s := d.maybe(n, format, args...); d.has[h] {
+		return s
+	}
+	return ""
 }
 
 // kind draws how an answer is made: mostly of the likeliest tokens, else by a seed or as a call of
 // a tool.
 func (d *drawing) kind() []string {
-	switch d.IntN(10) {
-	case 0:
-		return []string{"tool=yes"}
-	case 1, 2:
-		return []string{fmt.Sprintf("temperature=0.%d", d.between(2, 9)),
-			fmt.Sprintf("seed=%d", d.IntN(1000))}
+	kind := []string{
+		d.habit(salts, 2, "salt=%s", d.pick("s1", "s2")),
+		d.habit(choices, 3, "choices=%d", d.between(2, 3)),
+		d.maybe(2, "usage=yes"),
 	}
-	return nil
+	if d.has[tools] && d.one(4) {
+		return append(kind, "tool=yes")
+	}
+	if d.has[seeds] && d.one(2) {
+		kind = append(kind, fmt.Sprintf("temperature=0.%d", d.between(2, 9)),
+			fmt.Sprintf("seed=%d", d.IntN(1000)))
+	}
+	return kind
 }
 
 // manner draws how a client reads an answer.
 func (d *drawing) manner() string {
-	switch d.IntN(8) {
+	if !d.has[rude] {
+		return ""
+	}
+	switch d.IntN(6) {
 	case 0:
 		return "read=slow"
 	case 1:
@@ -186,42 +262,60 @@ func (d *drawing) manner() string {
 func (d *drawing) anonymous(who string) {
 	if d.one(2) {
 		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 6)),
-			fmt.Sprintf("max=%d", d.between(1, 6)), d.say())
+			fmt.Sprintf("max=%d", d.between(1, 6)), d.say(), d.manner())
 	}
 	for range d.between(0, 2) {
-		d.add(d.when(), who, "turn", "api="+d.pick("chat", "completions", "messages", "responses"),
+		d.add(d.when(), who, "turn", append(d.kind(),
+			"api="+d.pick("chat", "completions", "messages", "responses"),
 			"stream="+d.pick("yes", "no"), fmt.Sprintf("max=%d", d.between(1, 10)), d.say(),
-			d.manner())
+			d.manner())...)
 	}
 	d.add(d.when(), who, d.pick("models", "health", "metrics", "stats"))
 }
 
 // operator draws what happens to the server.
 func (d *drawing) operator() {
-	for range d.IntN(4) {
-		switch at := d.when(); d.IntN(7) {
-		case 0:
-			d.add(at, Operator, "restart", "drain="+d.pick("0s", "200ms", "30s"))
-		case 1:
-			d.add(at, Operator, "power")
-		case 2:
+	var kinds []habit
+	for _, h := range []habit{diskFaults, stepFaults, restarts, keyChanges} {
+		if d.has[h] {
+			kinds = append(kinds, h)
+		}
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	for range d.IntN(d.size(3, 4)) {
+		switch at := d.when(); kinds[d.IntN(len(kinds))] {
+		case restarts:
+			d.restart(at)
+		case keyChanges:
 			d.add(at, Operator, "keys", "who="+d.pick(d.principals...), "do="+d.pick("rotate", "revoke"))
 			d.add(at+d.span/8, Operator, "keys", "who="+d.pick(d.principals...), "do=rotate")
-		case 3, 4:
+		case diskFaults:
+			if d.one(6) {
+				d.add(at, Operator, "rot", fmt.Sprintf("bit=%d", d.IntN(1<<16)))
+				continue
+			}
 			d.add(at, Operator, "disk",
 				"op="+d.pick("write", "sync", "syncdir", "rename", "create", "remove", "mark", "read",
 					"open", "any", "any"),
 				"error="+d.pick("eio", "enospc", "short", "slow", "eio"),
 				fmt.Sprintf("after=%d", d.IntN(12)), fmt.Sprintf("times=%d", d.between(1, 4)))
-		case 5:
+		case stepFaults:
 			d.add(at, Operator, "step", "do="+d.pick("error", "panic", "hang"),
 				fmt.Sprintf("after=%d", d.IntN(6)))
-		case 6:
-			if d.one(3) {
-				d.add(at, Operator, "rot", fmt.Sprintf("bit=%d", d.IntN(1<<16)))
-			} else {
-				d.add(at, Operator, "alloc")
-			}
 		}
+	}
+}
+
+// restart draws how a server ends: in order, by a loss of power, or because it gets no memory.
+func (d *drawing) restart(at time.Duration) {
+	switch d.IntN(5) {
+	case 0, 1:
+		d.add(at, Operator, "power")
+	case 2:
+		d.add(at, Operator, "alloc")
+	default:
+		d.add(at, Operator, "restart", "drain="+d.pick("0s", "200ms", "30s"))
 	}
 }

@@ -5,7 +5,7 @@
 // an action: not before when, by whom, what, and how. What one client does, it does in order.
 //
 //	seed 17
-//	world blocks=40 batch=4 principals=ann,bob
+//	world pool=160 batch=4 principals=ann,bob
 //	0s ann/a1 turn api=chat stream=yes max=8 say=kettle.moon
 //	1.2s op restart drain=2s
 //
