@@ -173,3 +173,63 @@ func TestBurst(t *testing.T) {
 		}
 	})
 }
+
+// Requests that come together waste little: the last answer ends hardly later than if all prompts
+// were computed first, in the largest steps there are, and then all answers in one batch, which is
+// the least work that they can be. It is 1.0 to 1.24 times as long here.
+func TestCrowd(t *testing.T) {
+	for i, m := range machines[:5] {
+		for _, c := range []struct{ requests, prompt, answer int }{
+			{16, 66, 12}, {10, 21, 16}, {16, 66, 200},
+		} {
+			name := fmt.Sprintf("%d/%d of %d and %d", i, c.requests, c.prompt, c.answer)
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m.fakeModel = newFake()
+					e := start(t, Config{Model: m, KVBytes: 1 << 16, NoDrafts: true})
+					least := m.least(c.requests, c.prompt, c.answer)
+					for round := range 4 { // the pace learns in the first
+						// Those that come during a step begin together.
+						all := []*Stream{submit(t, e, t.Context(), "before", count(round, 1), 1)}
+						synctest.Wait()
+						began := time.Now()
+						for i := range c.requests {
+							all = append(all, submit(t, e, t.Context(), fmt.Sprint(round, i),
+								noise(round, i, c.prompt), c.answer))
+						}
+						for _, s := range all {
+							drainTokens(s)
+						}
+						took := time.Since(began)
+						t.Logf("round %d took %v, %.2f times the least", round, took,
+							took.Seconds()/least.Seconds())
+						if round > 0 && took > least*4/3 {
+							t.Errorf("round %d took %v; the work takes %v", round, took, least)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// noise returns a prompt of n tokens with which no other pair's begins.
+func noise(a, b, n int) []int32 {
+	ids := []int32{int32(a), int32(b)}
+	for len(ids) < n {
+		ids = append(ids, nextToken(ids))
+	}
+	return ids
+}
+
+// least returns how long it takes to compute so many prompts of one length in full steps and then
+// all answers but their first tokens in one batch.
+func (m pacedFake) least(requests, prompt, answer int) time.Duration {
+	const stepTokens = 256 // the preset of Config.StepTokens
+	steps := (requests*prompt+stepTokens-1)/stepTokens + answer - 1
+	d := time.Duration(steps) * m.weights
+	for pos := range prompt + answer - 1 {
+		d += time.Duration(requests) * (m.token + time.Duration(pos)*m.attend)
+	}
+	return d
+}
