@@ -23,7 +23,10 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
+	"loadstone/harness/workers"
+	"loadstone/internal/buckets"
 	"loadstone/internal/freeport"
+	"loadstone/internal/objects"
 	"loadstone/server/service"
 )
 
@@ -36,10 +39,16 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	proc.FollowParent()
-	if err := service.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	program := service.Program{Store: openStore}
+	if err := program.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "loadstone:", err)
 		os.Exit(1)
 	}
+}
+
+// openStore opens an object store, as loadstone serve does.
+func openStore(ctx context.Context, address string, _ service.StoreAccess) (objects.Bucket, error) {
+	return buckets.Open(ctx, address, workers.Access{})
 }
 
 // serve starts a server with the embedded model.

@@ -18,6 +18,7 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
+	"loadstone/harness/workers"
 	"loadstone/internal/freeport"
 )
 
@@ -284,16 +285,28 @@ func restartedUnderLoad(t *testing.T, r *replicas, own bool, want map[string]str
 	return one, several
 }
 
-// The same with memories in a folder that the replicas share: an agent's memory is where its next request
-// is, so that as much is cached as by one server, and the agents' own answers may be what they go on
-// from.
+// The same with memories in a folder that the replicas share, or in an object store: an agent's memory is
+// where its next request is, so that as much is cached as by one server, and the agents' own answers may
+// be what they go on from.
 func TestRollingRestartShared(t *testing.T) {
 	t.Parallel()
-	// A replica that is slow to save is waited for; on a machine with much else to do, too.
-	r := startBehind(t, nginx, "-agents-dir", t.TempDir(), "-agents-shared", "-agents-lease", "1m")
 	alone := serve(t, "127.0.0.1:0")
 	defer alone.Kill()
 	want, before := answers(t, alone.URL, true, func(<-chan struct{}) {})
+	t.Run("folder", func(t *testing.T) {
+		rollingRestartShared(t, want, before, "-agents-dir", t.TempDir(), "-agents-shared")
+	})
+	t.Run("store", func(t *testing.T) {
+		store, err := workers.ServeStore("127.0.0.1:0", "", t.TempDir())
+		assert.NilError(t, err)
+		defer store.Close()
+		rollingRestartShared(t, want, before, "-agents-store", store.URL+"/agents")
+	})
+}
+
+func rollingRestartShared(t *testing.T, want map[string]string, before record.Run, where ...string) {
+	// A replica that is slow to save is waited for; on a machine with much else to do, too.
+	r := startBehind(t, nginx, append(where, "-agents-lease", "1m")...)
 	b, a := restartedUnderLoad(t, r, true, want, before)
 	assert.Assert(t, a.HitRatio > b.HitRatio-0.02)
 	for i, p := range r.now {
