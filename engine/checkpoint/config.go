@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -145,7 +144,10 @@ func ParseConfig(data []byte) (Config, error) {
 		}
 	}
 	f.resolve(fam)
-	if err := errors.Join(f.checkSizes(), f.checkKind(fam)); err != nil {
+	if err := f.checkSizes(); err != nil {
+		return Config{}, err
+	}
+	if err := f.checkKind(fam); err != nil { // which relies on the sizes
 		return Config{}, err
 	}
 	c, err := f.config(fam)

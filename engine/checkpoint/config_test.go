@@ -130,6 +130,7 @@ func TestRefusedConfigs(t *testing.T) {
 		`model_type "mamba" is not supported; llama`:         with(`"model_type":"mamba"`),
 		`hidden_size is -1`:                                  with(`"hidden_size":-1`),
 		`vocab_size is 1099511627776`:                        with(`"vocab_size":1099511627776`),
+		`num_hidden_layers is -1`:                            with(`"num_hidden_layers":-1`),
 		`num_hidden_layers is 0`:                             with(`"num_hidden_layers":0`),
 		`head_dim 7 is odd`:                                  with(`"head_dim":7`),
 		`cannot unmarshal string`:                            with(`"hidden_size":"many"`),
