@@ -48,14 +48,21 @@ func TestGateMeasures(t *testing.T) {
 	}
 }
 
-// Two servers that take no time differ by what the client does: nothing is decided.
+// Two servers that take no time differ by what the client does: nothing is decided. What it takes by
+// itself is measured just before, so a machine that is four times as slow a moment later hides that.
 func TestGateDoubts(t *testing.T) {
 	base, head := slowServer(t, 0), slowServer(t, 0)
 	t.Chdir(t.TempDir())
-	code, stdout, stderr := loadstone(t, "", "gate", "-base-url", base.URL, "-head-url", head.URL, "-out", "out", "-q",
-		"-scenario", "single-cold", "-unit", "error-ratio", "-runs", "6", "-n", "18")
-	if code != exitUsage || !strings.Contains(stderr, "nothing can be decided: the measurement is invalid: base, single-cold: a server that takes no time measures") {
-		t.Errorf("exit %d, %s%s; want exit %d", code, stdout, stderr, exitUsage)
+	const want = "nothing can be decided: the measurement is invalid: "
+	for try := 1; ; try++ {
+		code, stdout, stderr := loadstone(t, "", "gate", "-base-url", base.URL, "-head-url", head.URL, "-out", fmt.Sprint("out", try), "-q",
+			"-scenario", "single-cold", "-unit", "error-ratio", "-runs", "6", "-n", "18")
+		if code == exitUsage && strings.Contains(stderr, want) && strings.Contains(stderr, ", single-cold: a server that takes no time measures") {
+			return
+		}
+		if try == 5 {
+			t.Fatalf("exit %d, %s%s; want exit %d", code, stdout, stderr, exitUsage)
+		}
 	}
 }
 
