@@ -86,8 +86,8 @@ func onlyThese(t *testing.T, s *Store, dir string, agents ...string) {
 	}
 }
 
-// TestReadErrorAtStart: a memory that the disk fails to read once, at whichever call of a start, is
-// left alone, and the next start has it. Its pin is not lost either.
+// TestReadErrorAtStart: a memory that the disk fails to read, once or from then on, at whichever call
+// of a start, is left alone, and the next start has it. Its pin is not lost either.
 func TestReadErrorAtStart(t *testing.T) {
 	for name, keys := range map[string][]*seal.Key{"plain": nil, "sealed": {key(t, 1)}} {
 		t.Run(name, func(t *testing.T) {
@@ -105,31 +105,34 @@ func TestReadErrorAtStart(t *testing.T) {
 			}
 			s.Close()
 			ann := strings.TrimSuffix(FileName(named("ann")), ".memory")
-			failed := true
-			for n := 1; failed; n++ {
-				failed = false
-				calls := 0
-				tap.Before = func(op filestest.Op, path string) error {
-					if !strings.HasPrefix(filepath.Base(path), ann) || op == filestest.Close {
-						return nil
+			for _, persists := range []bool{false, true} {
+				failed := true
+				for n := 1; failed; n++ {
+					failed = false
+					calls := 0
+					tap.Before = func(op filestest.Op, path string) error {
+						if !strings.HasPrefix(filepath.Base(path), ann) || op == filestest.Close ||
+							persists && op == filestest.Rename {
+							return nil
+						}
+						if calls++; calls < n || calls > n && !persists {
+							return nil
+						}
+						failed = true
+						return syscall.EIO
 					}
-					if calls++; calls != n {
-						return nil
+					s := start()
+					if x, ok := s.Find(named("ann")); ok && !x.Pinned {
+						t.Errorf("call %d fails: the memory is not pinned", n)
 					}
-					failed = true
-					return syscall.EIO
+					s.Close()
+					tap.Before = nil
+					s = start()
+					if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != 5 || !x.Pinned {
+						t.Errorf("call %d failed: the next start has %+v, %t", n, x, ok)
+					}
+					s.Close()
 				}
-				s := start()
-				if x, ok := s.Find(named("ann")); ok && !x.Pinned {
-					t.Errorf("call %d fails: the memory is not pinned", n)
-				}
-				s.Close()
-				tap.Before = nil
-				s = start()
-				if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != 5 || !x.Pinned {
-					t.Errorf("call %d failed: the next start has %+v, %t", n, x, ok)
-				}
-				s.Close()
 			}
 		})
 	}
