@@ -183,12 +183,8 @@ func (v *verification) checkRun(r *report.Result, k int, at string) {
 		v.differs(resultsFile, at, "elapsed_ns is %d, and the records are of %d", own.Elapsed, rounds)
 	}
 	if v.files[samplesFile] != nil {
-		peak := -1.0
-		for _, s := range r.Samples {
-			if s.Run == index {
-				peak = max(peak, s.Pool)
-			}
-		}
+		peak := record.PeakPool(slices.DeleteFunc(slices.Clone(r.Samples),
+			func(s record.Sample) bool { return s.Run != index }))
 		if peak != own.PeakPool {
 			v.differs(resultsFile, at, "peak-pool-ratio is %g, and the samples have %g", own.PeakPool, peak)
 		}
