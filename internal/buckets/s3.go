@@ -264,8 +264,8 @@ func (s *S3) Delete(ctx context.Context, name, was string) error {
 		}
 		return nil
 	}
-	// Which of several deletions is the one that is done, DELETE does not tell: some stores answer that
-	// it is done where nothing is.
+	// Which of several deletions is the one that is done, DELETE does not tell: some stores answer
+	// that it is done where nothing is.
 	version, err := s.put(ctx, name, []byte(tombstone), was)
 	if err == nil && s.deletes {
 		s.remove(context.WithValue(ctx, conditionKey{}, version), name) // where it fails, the tombstone stays

@@ -11,8 +11,8 @@ import (
 // conditionKey is where a request's context has the version that the object must have.
 type conditionKey struct{}
 
-// A transport puts If-Match on a DELETE whose context has a condition, which minio-go cannot: the header
-// need not be among those that are signed.
+// A transport puts If-Match on a DELETE whose context has a condition, which minio-go cannot: the
+// header need not be among those that are signed.
 type transport struct{ *http.Transport }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {

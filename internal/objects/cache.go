@@ -2,9 +2,9 @@ package objects
 
 import "sync"
 
-// A cache keeps the contents of chunks in RAM. When it is full, chunks go that were asked for no more
-// than once, and of several any: those that many files have in common stay, in whatever order the files
-// are read.
+// A cache keeps the contents of chunks in RAM. When it is full, chunks go that were asked for no
+// more than once, and of several any: those that many files have in common stay, in whatever order
+// the files are read.
 type cache struct {
 	limit int64
 

@@ -11,42 +11,44 @@ import (
 	"time"
 )
 
-// collections is the object gc: how many collections have condemned chunks, and the objects with the
-// lists of what the last ones have condemned, the newest first.
+// collections is the object of this name: how many collections have condemned chunks, and the
+// objects with the lists of what the last ones have condemned, the newest first.
 type collections struct {
 	Epoch int64    `json:"epoch"`
 	Lists []string `json:"lists"`
 }
 
 const (
-	gcObject     = "gc"
-	gcDir        = "gc/"
+	collectionsObject = "collections"
+	condemnedDir      = "condemned/"
+
 	maxLists     = 8
 	maxCondemned = 10000 // chunks in one collection
 	collectAfter = 10 * time.Minute
 )
 
-// Collect removes chunks that no file has had for some minutes. held reports whether somebody may be
-// about to write behind a fence with a content. It returns how many chunks it has removed. Several
-// Systems may collect at the same time; that each chunk stays that is named, or is about to be, rests
-// on no clock:
+// Collect removes chunks that no file has had for some minutes. held reports whether somebody may
+// be about to write behind a fence with a content. It returns how many chunks it has removed.
+// Several Systems may collect at the same time; that each chunk stays that is named, or is about to
+// be, rests on no clock:
 //
-//  1. Chunks that no record names are condemned: their list is put, and then the object gc, on the
-//     condition that it is as it was, with the next epoch.
+//  1. Chunks that no record names are condemned: their list is put, and then the object collections,
+//     on the condition that it is as it was, with the next epoch.
 //  2. All records are read again. A record behind whose fence somebody may be writing is marked with
 //     the epoch.
 //  3. Of the condemned chunks those are removed that no record names now.
 //
-// Whoever writes a file (a draft) chooses names of chunks first, reads gc after that, and names them in
-// the record last, on the condition that the record is as it was; all of it behind a fence that says so
-// from before until after. If it reads gc before step 1, the record is read in step 2 either after it
-// named them, and they stay; or before, and is marked: then the condition does not hold, and the draft
-// reads gc again. If it reads gc after step 1, or again, it knows the list, and names none of it: it
-// fails with ErrCollected, and the file is written again, with other names. A name is made of the
-// content and of the epoch in which the chunk was put, so what is put after step 1 has a name that no
-// list of this collection or of an earlier one has, however late they remove. Names that are learnt from
-// records are held to the lists of the last collections, and a collection removes nothing once its list
-// is no longer one of them.
+// Whoever writes a file (a draft) chooses names of chunks first, reads collections after that, and
+// names the chunks in the record last, on the condition that the record is as it was; all of it
+// behind a fence that says so from before until after. If it reads collections before step 1, the
+// record is read in step 2 either after it named them, and they stay; or before, and is marked:
+// then the condition does not hold, and the draft reads collections again. If it reads collections
+// after step 1, or again, it knows the list, and names none of it: it fails with ErrCollected, and
+// the file is written again, with other names. A name is made of the content and of the epoch in
+// which the chunk was put, so what is put after step 1 has a name that no list of this collection
+// or of an earlier one has, however late they remove. Names that are learnt from records are held
+// to the lists of the last collections, and a collection removes nothing once its list is no longer
+// one of them.
 func (s *System) Collect(held func(fence []byte) bool) (removed int, err error) {
 	condemned, err := s.unnamed()
 	if err != nil || len(condemned) == 0 {
@@ -108,8 +110,8 @@ func (s *System) unnamed() (objects []string, err error) {
 	return objects, nil
 }
 
-// namedIn returns the hashes of the names of all chunks that records name. A record that cannot be read
-// may name any.
+// namedIn returns the hashes of the names of all chunks that records name. A record that cannot be
+// read may name any.
 func namedIn(sums []*summary) (map[uint64]bool, error) {
 	named := make(map[uint64]bool)
 	for _, sum := range sums {
@@ -123,21 +125,21 @@ func namedIn(sums []*summary) (map[uint64]bool, error) {
 	return named, nil
 }
 
-// announce condemns chunks. It returns the epoch from which all know it, 0 if another one was faster,
-// and the object with the list.
+// announce condemns chunks. It returns the epoch from which all know it, 0 if another one was
+// faster, and the object with the list.
 func (s *System) announce(condemned []string) (epoch int64, list string, err error) {
 	all, version, err := s.readCollections()
 	if err != nil {
 		return 0, "", err
 	}
-	list = gcDir + rand.Text()
+	list = condemnedDir + rand.Text()
 	if _, err := s.putJSON(list, condemned, None); err != nil {
 		return 0, "", err
 	}
 	lists := append([]string{list}, all.Lists...)
 	old := lists[min(len(lists), maxLists):]
 	next := collections{all.Epoch + 1, lists[:min(len(lists), maxLists)]}
-	_, err = s.putJSON(gcObject, next, version)
+	_, err = s.putJSON(collectionsObject, next, version)
 	if errors.Is(err, ErrChanged) { // by another one, or by this one and the answer was lost
 		if all, _, err = s.readCollections(); err != nil {
 			return 0, "", err
@@ -163,8 +165,8 @@ func (s *System) free(object string) error {
 	return s.reach.do(func(ctx context.Context) error { return s.bucket.Delete(ctx, object, Any) })
 }
 
-// markAll marks the records behind whose fences somebody may be writing, and returns what all records
-// name then.
+// markAll marks the records behind whose fences somebody may be writing, and returns what all
+// records name then.
 func (s *System) markAll(epoch int64, held func([]byte) bool) (named map[uint64]bool, err error) {
 	sums, err := s.summaries()
 	if err != nil {
@@ -241,7 +243,7 @@ func (s *System) condemn(epoch int64, condemned map[string]bool) {
 }
 
 func (s *System) readCollections() (all collections, version string, err error) {
-	version, err = s.getJSON(gcObject, &all)
+	version, err = s.getJSON(collectionsObject, &all)
 	if errors.Is(err, fs.ErrNotExist) {
 		return collections{}, None, nil
 	}
@@ -260,7 +262,8 @@ func (s *System) readList(object string) (map[string]bool, error) {
 	return set, nil
 }
 
-// getJSON and putJSON are for objects that are not sealed: they hold nothing but the names of others.
+// getJSON and putJSON are for objects that are not sealed: they hold nothing but the names of
+// others.
 func (s *System) getJSON(object string, v any) (version string, err error) {
 	var data []byte
 	err = s.reach.do(func(ctx context.Context) (err error) {

@@ -16,8 +16,8 @@ import (
 	"loadstone/internal/files"
 )
 
-// A draft is a file that is being written. It is in RAM and, as far as it is cut into chunks, in the
-// bucket; others see it when it gets its name.
+// A draft is a file that is being written. It is in RAM and, as far as it is cut into chunks, in
+// the bucket; others see it when it gets its name.
 type draft struct {
 	sys     *System
 	path    string
@@ -219,12 +219,12 @@ func (s *System) name(d *draft, id [idBytes]byte, size int) (r ref, known bool) 
 	return r, known
 }
 
-// ErrCollected says that a file may not get its name because a collection may have removed one of its
-// chunks meanwhile. Written again, it gets others.
+// ErrCollected says that a file may not get its name because a collection may have removed one of
+// its chunks meanwhile. Written again, it gets others.
 var ErrCollected = errors.New("a chunk was about to be removed; the file must be written again")
 
-// checkNames returns an error unless a draft's chunks may be named in a record that a collection has
-// marked in an epoch.
+// checkNames returns an error unless a draft's chunks may be named in a record that a collection
+// has marked in an epoch.
 func (s *System) checkNames(d *draft, epoch int64) error {
 	if epoch > s.known.now() {
 		if err := s.catchUp(); err != nil {

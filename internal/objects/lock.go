@@ -13,9 +13,9 @@ import (
 	"loadstone/internal/files"
 )
 
-// A lock is an object that its holder puts again and again (Touch). Who sees that it has not changed
-// for a term, by a clock of its own, takes it over. So a lock only says whether somebody is there; what
-// may be written rests on fences.
+// A lock is an object that its holder puts again and again (Touch). Who sees that it has not
+// changed for a term, by a clock of its own, takes it over. So a lock only says whether somebody is
+// there; what may be written rests on fences.
 type lock struct {
 	holder  string
 	n       int64 // how often it was put

@@ -29,8 +29,8 @@ func (n *names) now() int64 {
 	return n.epoch
 }
 
-// find returns the name of a chunk, and false if it is not known to be there: then it is the name under
-// which to put it.
+// find returns the name of a chunk, and false if it is not known to be there: then it is the name
+// under which to put it.
 func (n *names) find(id [idBytes]byte, size int) (r ref, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -40,9 +40,9 @@ func (n *names) find(id [idBytes]byte, size int) (r ref, known bool) {
 	return ref{id, n.epoch, size}, false
 }
 
-// learn adds the chunks of a record that was read in an epoch. Those that a collection has condemned
-// it leaves out, although the record names them: it may do so no longer, and the collection may not
-// have looked at it yet. If a collection has been heard of since, none is added.
+// learn adds the chunks of a record that was read in an epoch. Those that a collection has
+// condemned it leaves out, although the record names them: it may do so no longer, and the
+// collection may not have looked at it yet. If a collection has been heard of since, none is added.
 func (n *names) learn(rs refs, epoch int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -65,8 +65,8 @@ func read(t *testing.T, sys files.System, name string) string {
 
 func TestMemory(t *testing.T) { objectstest.TestBucket(t, objectstest.NewMemory()) }
 
-// Whoever has begun before the fence was changed changes nothing, in whatever order and however; who
-// has changed it himself goes on.
+// Whoever has begun before the fence was changed changes nothing, in whatever order and however;
+// who has changed it himself goes on.
 func TestFence(t *testing.T) {
 	b := objectstest.NewMemory()
 	a, c := system(b), system(b)
@@ -103,7 +103,8 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// A file reads alike in portions of any size, from any place; with a key nothing of it is in the bucket.
+// A file reads alike in portions of any size, from any place; with a key nothing of it is in the
+// bucket.
 func TestFile(t *testing.T) {
 	key, err := seal.NewKey(bytes.Repeat([]byte{7}, seal.KeyBytes))
 	if err != nil {
@@ -150,8 +151,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// A lock is its holder's as long as that renews it. One that was taken from a holder that hung is the
-// holder's again when it is free.
+// A lock is its holder's as long as that renews it. One that was taken from a holder that hung is
+// the holder's again when it is free.
 func TestLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := objectstest.NewMemory()
@@ -192,8 +193,8 @@ func TestLock(t *testing.T) {
 	})
 }
 
-// While a bucket does not answer, one operation in a while waits for it, and not for longer than a third
-// of a term; others fail at once. When it is back, so are they.
+// While a bucket does not answer, one operation in a while waits for it, and not for longer than a
+// third of a term; others fail at once. When it is back, so are they.
 func TestAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := objectstest.NewProcess(objectstest.NewMemory())

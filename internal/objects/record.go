@@ -101,8 +101,8 @@ type read struct {
 
 func empty() *read { return &read{record: &record{Format: recordFormat}} }
 
-// load reads a record. One that is not there has no files, nor has one that makes no sense (broken),
-// which the next change replaces.
+// load reads a record. One that is not there has no files, nor has one that makes no sense
+// (broken), which the next change replaces.
 func (s *System) load(name string) (*read, error) {
 	epoch := s.known.now()
 	var data []byte

@@ -14,8 +14,8 @@ import (
 	"loadstone/internal/files"
 )
 
-// A transaction changes the files of a record, as long as one of them, the fence, stays as it was. It
-// is for one goroutine.
+// A transaction changes the files of a record, as long as one of them, the fence, stays as it was.
+// It is for one goroutine.
 type transaction struct {
 	*System
 	name  string // of the record
@@ -38,8 +38,8 @@ func (s *System) Begin(dir, name, fence string, latest bool) (files.System, erro
 	return s.begin(p.record, p.end, latest)
 }
 
-// begin takes a record as this System has last written it, if it has and it need not be the latest: if
-// another one has changed it since, the first change finds that out.
+// begin takes a record as this System has last written it, if it has and it need not be the latest:
+// if another one has changed it since, the first change finds that out.
 func (s *System) begin(name, fence string, latest bool) (*transaction, error) {
 	s.mu.Lock()
 	r := s.own[name]

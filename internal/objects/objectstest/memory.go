@@ -1,5 +1,5 @@
-// Package objectstest has buckets for tests: one in memory, one around it that fails, and the test that
-// every bucket must pass.
+// Package objectstest has buckets for tests: one in memory, one around it that fails, and the test
+// that every bucket must pass.
 package objectstest
 
 import (
