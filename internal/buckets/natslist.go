@@ -68,7 +68,6 @@ func (b *NATS) listOnce(ctx context.Context, prefix string) ([]objects.Object, e
 			if seen++; at.Sequence.Consumer != seen {
 				return nil, errGap
 			}
-			left = at.NumPending
 			if o, ok := b.object(m, at); ok && strings.HasPrefix(o.Name, prefix) {
 				found[o.Name] = o
 			}
