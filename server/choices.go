@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
 
+	"loadstone/engine"
 	"loadstone/server/internal/generate"
 )
 
@@ -26,7 +28,8 @@ type step struct {
 }
 
 // sendChoices sends several answers to one request. The first begins by itself, and the others when
-// its prompt is in the cache. outs has a writer for each.
+// its prompt is in the cache, as many at once as the principal's share has room for. outs has a
+// writer for each.
 func (s *Server) sendChoices(
 	w *response, r *http.Request, g *generate.Generation, outs []choiceWriter,
 ) error {
@@ -46,27 +49,49 @@ func (s *Server) sendChoices(
 			return false
 		}
 	}
-	running.Go(func() { choose(g, 0, tell, func() { close(begun) }) })
-	for i := 1; i < len(outs); i++ {
-		running.Go(func() {
-			select {
-			case <-begun:
-			case <-ctx.Done():
-				return
-			}
+	ended := make(chan struct{}, len(outs))
+	follow := func(g *generate.Generation, i int, begun func()) {
+		choose(g, i, tell, begun)
+		ended <- struct{}{}
+	}
+	running.Go(func() { follow(g, 0, func() { close(begun) }) })
+	running.Go(func() {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return
+		}
+		for i, under := 1, 1; i < len(outs); i++ {
 			other, err := g.Another(ctx, i)
+			for ; err != nil && under > 0 && passes(err); under-- {
+				select {
+				case <-ended:
+				case <-ctx.Done():
+					return
+				}
+				other, err = g.Another(ctx, i)
+			}
 			if err != nil {
 				tell(step{choice: i, err: err})
 				return
 			}
-			defer other.Cancel()
-			choose(other, i, tell, func() {})
-		})
-	}
+			under++
+			running.Go(func() {
+				defer other.Cancel()
+				follow(other, i, func() {})
+			})
+		}
+	})
 	if g.Params.Stream {
 		return s.streamChoices(ctx, w, g, outs, steps)
 	}
 	return s.writeChoices(ctx, w, g, outs, steps)
+}
+
+// passes reports whether a principal's share refuses a request only as long as its others run.
+func passes(err error) bool {
+	share, ok := errors.AsType[*engine.ShareError](err)
+	return ok && share.RetryAfter > 0
 }
 
 // writeChoices writes several answers as one body when all of them are complete.

@@ -119,6 +119,25 @@ func TestChoices(t *testing.T) {
 }
 
 // TestChoicesFail: where one of the answers cannot be made, the request fails, and nothing runs on.
+// TestChoicesInShare: a principal whose share is fewer requests in flight than the answers it asks for
+// gets all of them, some after the others.
+func TestChoicesInShare(t *testing.T) {
+	s := try(t, Config{}, &echoModel{})
+	for _, share := range []int{1, 2} {
+		err := s.SetKeys([]Key{{Principal: "ann", Secret: "sk-ann", Share: Share{Share: engine.Share{InFlight: share}}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stream := range []bool{false, true} {
+			w := s.post(chatPath, say("abcdefghijklmno", `"n":5`, fmt.Sprintf(`"stream":%v`, stream)),
+				"Authorization", "Bearer sk-ann")
+			if ends := strings.Count(w.Body.String(), `"finish_reason":"stop"`); w.Code != 200 || ends != 5 {
+				t.Errorf("share %d, stream %v: %d, %d answers: %s", share, stream, w.Code, ends, w.Body)
+			}
+		}
+	}
+}
+
 func TestChoicesFail(t *testing.T) {
 	s := try(t, Config{}, &echoModel{broken: fmt.Errorf("out of luck"), from: 20})
 	for _, stream := range []bool{false, true} {
