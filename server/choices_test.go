@@ -118,7 +118,6 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestChoicesFail: where one of the answers cannot be made, the request fails, and nothing runs on.
 // TestChoicesInShare: a principal whose share is fewer requests in flight than the answers it asks for
 // gets all of them, some after the others.
 func TestChoicesInShare(t *testing.T) {
@@ -138,17 +137,21 @@ func TestChoicesInShare(t *testing.T) {
 	}
 }
 
+// TestChoicesFail: where one of the answers cannot be made, the request fails, and nothing runs on.
 func TestChoicesFail(t *testing.T) {
-	s := try(t, Config{}, &echoModel{broken: fmt.Errorf("out of luck"), from: 20})
-	for _, stream := range []bool{false, true} {
-		w := s.post(chatPath, say("abcdefghijklmno", `"n":4`, fmt.Sprintf(`"stream":%v`, stream)))
-		if !strings.Contains(w.Body.String(), "out of luck") {
-			t.Errorf("stream %v: %d %s", stream, w.Code, w.Body)
+	synctest.Test(t, func(t *testing.T) {
+		s := try(t, Config{}, &echoModel{broken: fmt.Errorf("out of luck"), from: 20})
+		for _, stream := range []bool{false, true} {
+			w := s.post(chatPath, say("abcdefghijklmno", `"n":4`, fmt.Sprintf(`"stream":%v`, stream)))
+			if !strings.Contains(w.Body.String(), "out of luck") {
+				t.Errorf("stream %v: %d %s", stream, w.Code, w.Body)
+			}
+			synctest.Wait()
+			if st := s.backend.Load().engine.Stats(); st.Running != 0 || st.Queued != 0 {
+				t.Errorf("stream %v: %d run, %d wait", stream, st.Running, st.Queued)
+			}
 		}
-		if st := s.backend.Load().engine.Stats(); st.Running != 0 || st.Queued != 0 {
-			t.Errorf("stream %v: %d run, %d wait", stream, st.Running, st.Queued)
-		}
-	}
+	})
 }
 
 // stepCounter counts the steps of a model.
