@@ -221,10 +221,11 @@ func (t *turn) remember() {
 			a.promised = min(a.promised, 1)
 		}
 		return
-	case t.status >= 400 && t.status < 500:
+	case t.status >= 400 && t.status < 500 && t.choices == 1:
 		return
 	case t.reply == nil || !t.reply.complete() || t.err != nil || t.status != http.StatusOK:
-		// A request that was taken leaves a memory, if not this one.
+		// A request that was taken leaves a memory, if not this one. So does the first of several
+		// answers where the queue has no room for another.
 		if a.left = 0; a.exists == no {
 			a.exists = maybe
 		}
