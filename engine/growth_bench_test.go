@@ -16,6 +16,7 @@ import (
 	"loadstone/engine/ref"
 	"loadstone/engine/tiny"
 	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
 )
 
 // The benchmarks called Growth say how cost grows with size; benchdata/growth has their results and
@@ -377,7 +378,7 @@ func (m *idleModel) Step(_, lens, _, _, _, _ []int32, _ []float32, picks, best [
 // saveOf has an agent's memory saved, again and again.
 func saveOf(b *testing.B, tokens int) {
 	e, err := New(Config{Model: &idleModel{fakeModel{vocab: fakeVocab}}, KVBytes: int64(tokens+4096) << 10,
-		Dir: b.TempDir(), SaveAfter: time.Hour, StepTokens: 1 << 17, Files: unsynced{}, DiskBytes: 1 << 40})
+		Dir: b.TempDir(), SaveAfter: time.Hour, StepTokens: 1 << 17, Files: unsynced, DiskBytes: 1 << 40})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -483,7 +484,7 @@ func BenchmarkGrowthFiles(b *testing.B) {
 // engineWithFiles starts an engine in whose directory so many agents have a memory.
 func engineWithFiles(b *testing.B, files int) *Engine {
 	e, err := New(Config{Model: &idleModel{fakeModel{vocab: fakeVocab}}, KVBytes: 64 << 20,
-		Dir: b.TempDir(), SaveAfter: time.Hour, Files: unsynced{}, DiskBytes: 1 << 40})
+		Dir: b.TempDir(), SaveAfter: time.Hour, Files: unsynced, DiskBytes: 1 << 40})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -496,16 +497,5 @@ func engineWithFiles(b *testing.B, files int) *Engine {
 	return e
 }
 
-// unsynced is a file system without syncs, whose time is the disk's.
-type unsynced struct{ files.OS }
-
-type unsyncedFile struct{ files.File }
-
-func (u unsynced) Create(dir, pattern string) (files.File, error) {
-	f, err := u.OS.Create(dir, pattern)
-	return unsyncedFile{f}, err
-}
-
-func (unsynced) SyncDir(string) error { return nil }
-
-func (unsyncedFile) Sync() error { return nil }
+// unsynced leaves out syncs, whose time is the disk's.
+var unsynced = filestest.Unsynced(files.OS{})

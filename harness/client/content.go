@@ -53,7 +53,7 @@ func (v *completion) text(c *cursor, dst *[]byte) {
 		c.null()
 		return
 	case next == '[' || next == '{':
-		v.texts = 2 // there is no one text whose place could be kept
+		v.texts = 2 // several texts have no single place to keep
 		v.parts(c, dst)
 		return
 	case next != '"' && !isContent:

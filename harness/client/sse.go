@@ -109,8 +109,8 @@ func (s *eventReader) read(r io.Reader, buffer []byte, aside func(line []byte),
 	return s.err
 }
 
-// lines cuts a stream into lines. A line that is no data is kept only as far as an event reader
-// needs it to know that.
+// lines cuts a stream into lines. Of a line that has no data it keeps only the
+// beginning, from which an event reader sees that.
 type lines struct {
 	r        io.Reader
 	buf      []byte

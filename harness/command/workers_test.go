@@ -256,8 +256,8 @@ func TestKilledAmongWorkers(t *testing.T) {
 	})
 }
 
-// ended tells whether a process has ended, also one whose end nobody has waited for: in a container
-// there may be nobody who does.
+// ended reports whether a process has ended. A zombie has, too: in a container there may be no
+// parent that waits for it.
 func ended(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return true

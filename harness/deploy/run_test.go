@@ -82,8 +82,8 @@ func newNode(t *testing.T, folder string) *node {
 	return n
 }
 
-// local replaces, in a container's text, paths of volumes by folders of this machine and names of
-// services by addresses.
+// local returns a replacer for a container's text: it puts folders of this machine in place of the
+// paths of volumes, and addresses in place of the names of services.
 func (n *node) local(t *testing.T, p *core.PodSpec, one *core.Container) *strings.Replacer {
 	t.Helper()
 	var change []string

@@ -97,8 +97,8 @@ func checkValues(r *benchfmt.Result) error {
 	return nil
 }
 
-// countsSomething reports whether a unit is of something that there is no less of than none: times,
-// rates, shares, bytes, and what there is for each operation.
+// countsSomething reports whether figures of a unit cannot be negative: times, rates, shares, bytes,
+// and counts for each operation.
 func countsSomething(unit string) bool {
 	_, known := figure.Find(short(unit))
 	return known || unit == "B" || unit == "bytes" ||

@@ -37,14 +37,14 @@
 // settings.
 //
 // What is reported differs from Otava in five ways. Points are proposed in windows of a half and of
-// a quarter of the size as well, without which a change that is taken back is often not seen.
+// a quarter of the size as well, because whole windows often miss a change that is taken back.
 // Otava's variances are divided by n where the t-test wants n-1, and when it drops a point it
 // leaves the one before with the mean up to the dropped point; so each proposed change is tested
 // again by Welch's test, between its neighbours of that moment, and the weakest is dropped until
 // all hold. Its standard error is the larger of how the commits scatter and of what the runs of the
-// measurements leave open, which counts errors that many commits share. A level that one commit
-// alone has is no change. And in a chain, whose levels no window of a random walk should be shown,
-// a change is a ratio that is significant by itself.
+// measurements leave open, which counts errors that many commits share. A level that only one
+// commit has is not a change. And in a chain, whose levels are a random walk and so not fit for
+// windows, a change is a ratio that is significant by itself.
 //
 // This is what TestSimulation prints with -v -simulate 200: 200 series a row, of 100 or 20 commits
 // whose ratios have an error of 2 %, which is what ten runs a side leave that differ by 4 %. Found

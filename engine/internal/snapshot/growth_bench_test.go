@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
 )
 
 // BenchmarkGrowthFiles measures a directory of so many memories of 64 tokens; see the benchmarks of
@@ -39,7 +41,7 @@ func BenchmarkGrowthFiles(b *testing.B) {
 			size += int64(file.Len())
 		}
 		open := func(quota int64) *Store {
-			s, err := OpenStore(unsynced{}, dir, h, quota, 0)
+			s, err := OpenStore(filestest.Unsynced(files.OS{}), dir, h, quota, 0)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -67,7 +67,7 @@ var errAgentName = errors.New("an agent's name is too long to be saved, or empty
 // somebody else takes the room, and more deleted memories would not help.
 const maxRounds = 3
 
-// A rooming is what an installation does when there is no room for its file.
+// A rooming says what an installation does when the disk has no room for its file.
 type rooming int
 
 const (

@@ -342,7 +342,7 @@ func BenchmarkSave(b *testing.B) {
 				snap := complete(h, func(i int) byte { return byte(i) })
 				var sys files.System = files.OS{}
 				if !synced {
-					sys = unsynced{}
+					sys = filestest.Unsynced(sys)
 				}
 				s, err := OpenStore(sys, b.TempDir(), h, 1<<30, 0)
 				if err != nil {
@@ -359,20 +359,6 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
-
-// unsynced is a file system without syncs.
-type unsynced struct{ files.OS }
-
-type unsyncedFile struct{ files.File }
-
-func (u unsynced) Create(dir, pattern string) (files.File, error) {
-	f, err := u.OS.Create(dir, pattern)
-	return unsyncedFile{f}, err
-}
-
-func (unsynced) SyncDir(string) error { return nil }
-
-func (unsyncedFile) Sync() error { return nil }
 
 // A file that the disk fails to read at the start is read again a moment later, and a newer memory
 // that has taken its place stays, pinned as that was.

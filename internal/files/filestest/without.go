@@ -23,6 +23,12 @@ func (w Without) Create(dir, pattern string) (files.File, error) {
 	return f, err
 }
 
+// Unsynced is a file system on which no sync does anything, so that a benchmark does not measure
+// the disk.
+func Unsynced(sys files.System) files.System {
+	return Without{System: Without{System: sys, Left: Sync}, Left: SyncDir}
+}
+
 type unsyncedFile struct{ files.File }
 
 func (unsyncedFile) Sync() error { return nil }
