@@ -250,9 +250,9 @@ void ls_kv_free(ls_model *m) {
 }
 
 // Has the system give out the pages of the cache, which is nearly all of the time of an allocation.
-// The first ones are touched by all threads, and make a whole small cache. The others come while
-// the model is at work already, or when a step first uses them: where a hypervisor has to find
-// memory first, it finds less than 1 GB a second.
+// The first ones are touched by all threads, and make a whole small cache. The others come between
+// steps, while the model has nothing to do, or when a step first uses them: where a hypervisor has
+// to find memory first, it finds less than 1 GB a second.
 static void touch(ls_model *m) {
   struct Piece {
     char *at;
@@ -284,12 +284,9 @@ static void touch(ls_model *m) {
   }
   Pool::shared().run(first, [&](int i) { std::memset(pieces[i].at, 0, pieces[i].bytes); });
   pieces.erase(pieces.begin(), pieces.begin() + first);
-  m->later.run([pieces](const std::atomic<bool> &stop) {
-    for (const Piece &p : pieces) {
-      if (stop) {
-        return;
-      }
-      populate(p.at, p.bytes);
+  m->later.run([pieces](auto go) {
+    for (size_t i = 0; i < pieces.size() && go(); i++) {
+      populate(pieces[i].at, pieces[i].bytes);
     }
   });
 }

@@ -233,7 +233,7 @@ struct ls_model {
   bool rounds = false;                  // products round activations
   std::string broken;                   // the reason why nothing more can be computed
   std::unique_ptr<ls::Weights> weights; // set while they are loaded
-  ls::Later later;                      // touches the cache; it ends before the cache does
+  ls::Later later; // touches the cache between steps; it ends before the cache does
 
   void step(std::shared_ptr<const ls::Batch> batch, const std::vector<ls::Output> &outputs);
 

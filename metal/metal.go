@@ -57,8 +57,8 @@
 // A model is ready in under a second: files are mapped, packed for the kernels on all threads and
 // given back tensor by tensor while the tokenizer is read. Gemma 3 270M takes 0.6 s of a warm page
 // cache, SmolLM2 0.25, and the 6.6 GB of Gemma 3 12B 2 s. Of a large KV pool the first part alone is
-// touched before, the rest while the model is at work. A test holds the process's peak to weights,
-// KV pool and 300 MB.
+// touched before, the rest while the model has nothing to do. A test holds the process's peak to
+// weights, KV pool and 300 MB.
 //
 // # Words
 //

@@ -48,6 +48,7 @@ void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<Output
     throw std::runtime_error("the model is unusable after an earlier error (" + broken +
                              "); open it again");
   }
+  const Later::Busy busy(later);
   if (!config.graph) {
     mx::eval(kernels::step(*this, std::move(batch), outputs));
     return;
