@@ -136,6 +136,44 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
+// A pinned agent whose file is damaged stays pinned, before its next memory is on disk and after.
+func TestPinOfDamaged(t *testing.T) {
+	cfg := diskConfig(t.TempDir())
+	cfg.SaveAfter = time.Hour
+	e := start(t, cfg)
+	drainTokens(submit(t, e, t.Context(), "ann", count(1, 18), 4))
+	if err := errors.Join(e.Principal("").Pin("ann"), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file := memoryOf(t, cfg.Dir)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-12] ^= 1
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e = start(t, cfg)
+	s := submit(t, e, t.Context(), "ann", count(1, 19), 4)
+	if drainTokens(s); s.Result().Miss != "corrupt" {
+		t.Fatalf("the damage is not found: %+v", s.Result())
+	}
+	for _, saved := range []bool{false, true} {
+		m, err := e.Principal("").Inspect("ann")
+		if err != nil || m.Saved != saved || !m.Pinned {
+			t.Errorf("%+v, %v; want saved %t, and pinned", m, err, saved)
+		}
+		if list, err := e.AllAgents(); err != nil || len(list) != 1 || !list[0].Pinned {
+			t.Errorf("listed: %+v, %v", list, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = start(t, cfg)
+	}
+}
+
 // A memory is saved when it has rested for SaveAfter, not before, and not once for every turn.
 func TestSaveWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

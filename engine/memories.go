@@ -289,12 +289,14 @@ func (e *Engine) inPool(c *kv.Chain, file Memory) (Memory, bool) {
 	}, true
 }
 
-// withBacklog adds to what is known of a memory which of its turns are not on disk. The newest of
-// them may be nowhere but in a chain that the agent has gone on from, or in a snapshot.
+// withBacklog adds to what is known of a memory which of its turns are not on disk, and whether it
+// is pinned, which it can be without a file. The newest of the turns may be nowhere but in a chain
+// that the agent has gone on from, or in a snapshot.
 func (e *Engine) withBacklog(m Memory) Memory {
 	if e.disk == nil {
 		return m
 	}
+	m.Pinned = e.disk.store.Pinned(m.agent())
 	b := e.disk.backlogs[m.agent()]
 	if b == nil {
 		return m

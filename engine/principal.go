@@ -105,8 +105,9 @@ func (p Principal) Tokens(agent, salt string) ([]int32, error) {
 	return p.engine.conversation(p.agent(agent), saltID(p.id, salt))
 }
 
-// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may
-// still evict its copy.
+// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too, and until
+// Unpin or Forget: where a file is set aside, because it is damaged or of another model, the
+// agent's next one is pinned. The pool may still evict its copy.
 func (p Principal) Pin(agent string) error { return p.engine.pin(p.agent(agent), true) }
 
 // Unpin undoes Pin.

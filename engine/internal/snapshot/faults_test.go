@@ -180,6 +180,88 @@ func TestPinOfUnread(t *testing.T) {
 	}
 }
 
+// TestPinOfSetAside: a memory that is set aside, because it is damaged or of another model, leaves
+// its pin. The agent's next one is pinned, at once and after a start, until the agent is deleted.
+func TestPinOfSetAside(t *testing.T) {
+	quiet(t)
+	other := small
+	other.Fingerprint = "another"
+	header := len(filled("ann", 5).header.encode())
+	for _, test := range []struct {
+		name   string
+		match  Header // of the store that finds the memory
+		damage int    // the byte of the file that is changed; 0: none is
+	}{
+		{"damaged header, found by the start", small, 9},
+		{"damaged tokens, found when it is opened", small, header + 1},
+		{"of another model", other, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, small, 1<<20, 0)
+			if err := errors.Join(s.save(filled("ann", 5)), s.Pin(named("ann"), true)); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			path := filepath.Join(dir, FileName(named("ann")))
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.damage > 0 {
+				data[test.damage] ^= 1
+			}
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			pinOfSetAside(t, dir, test.match)
+		})
+	}
+}
+
+// pinOfSetAside looks at a directory in which the pinned memory of ann is of no use.
+func pinOfSetAside(t *testing.T, dir string, match Header) {
+	t.Helper()
+	next := func() *Snapshot { return complete(match.of("ann", 9), func(int) byte { return 1 }) }
+	s := open(t, dir, match, 1<<20, 0)
+	again := func() {
+		s.Close()
+		s = open(t, dir, match, 1<<20, 0)
+	}
+	defer func() { s.Close() }()
+	if m, err := s.Open(named("ann")); err == nil {
+		m.Close()
+		t.Fatal("it is of use")
+	}
+	for range 2 {
+		if x, ok := s.Find(named("ann")); ok || !s.Pinned(named("ann")) {
+			t.Errorf("after it was set aside: %+v, %t; pinned: %t", x, ok, s.Pinned(named("ann")))
+		}
+		again()
+	}
+	if err := s.save(next()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != 9 || !x.Pinned {
+			t.Errorf("the next one: %+v, %t", x, ok)
+		}
+		again()
+	}
+	if _, err := s.Remove(named("ann"), func(take func()) error { take(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.save(next()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if x, ok := s.Find(named("ann")); !ok || x.Pinned {
+			t.Errorf("after it was deleted: %+v, %t", x, ok)
+		}
+		again()
+	}
+}
+
 // TestQuarantineSparesNewer: a memory that was found damaged, and that a newer one has replaced
 // meanwhile, does not take that one with it.
 func TestQuarantineSparesNewer(t *testing.T) {

@@ -115,7 +115,7 @@ func (m *File) Chunk(i int, dst []byte) ([]byte, error) {
 func (m *File) Close() error { return m.file.f.Close() }
 
 // Quarantine sets a file aside that was opened for an agent, unless the agent has another one by
-// now.
+// now. A pin stays, for the agent's next file: its owner has not unpinned it.
 func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	slog.Warn("agent's memory is unusable and set aside",
 		"file", FileName(agent), "reason", why)
@@ -136,7 +136,6 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	}
 	s.mu.Unlock()
 	setAside(sys, path, why)
-	sys.Remove(pinName(path))
 	s.trimBad()
 }
 

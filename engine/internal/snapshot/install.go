@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -117,18 +116,13 @@ func (s *Store) install(h Header, grant lease, room rooming, at func(take func()
 func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
-	// A memory that the disk failed to read is not in the index, which else has the pin.
-	var before Entry
-	if path := s.path(h.Agent); slices.Contains(s.unread, path) {
-		lookPinned(s.sys, &before, path)
-	}
 	sys := placing{s.sys, func(rename func(files.System) error) error {
 		return s.owning(h.Agent, grant, func(sys files.System) error {
 			return at(func() error {
 				if err := rename(sys); err != nil {
 					return err
 				}
-				s.take(h, size, before.Pinned)
+				s.take(h, size)
 				return nil
 			})
 		})
@@ -157,16 +151,15 @@ func (p placing) Rename(from, to string) error {
 }
 
 // take puts the file of an agent that has just got its name into the index. It is pinned as the one
-// before was; pinned says so of one that the index did not have.
-func (s *Store) take(h Header, size int64, pinned bool) {
+// before was, though that is not in the index, because it was set aside or could not be read.
+func (s *Store) take(h Header, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := &Entry{Header: h, Bytes: size, Used: time.Now(), Pinned: pinned}
 	if old := s.index[h.Agent]; old != nil {
-		e.Pinned = old.Pinned
 		s.forget(old)
 	}
-	s.note(e)
+	pinned := s.pins[FileName(h.Agent)]
+	s.note(&Entry{Header: h, Bytes: size, Used: time.Now(), Pinned: pinned})
 	s.evicted.Remove(h.Agent)
 	s.crowded.Remove(h.Agent)
 }

@@ -127,10 +127,15 @@ func (s *Store) tryLook(agent kv.Agent) bool {
 	if old := s.index[agent]; old != nil {
 		s.forget(old)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		e.Pinned = !errors.Is(unpinned, fs.ErrNotExist)
 		s.note(e)
 		s.evicted.Remove(agent)
+	case unpinned == nil:
+		s.pins[name] = true
+	case errors.Is(unpinned, fs.ErrNotExist):
+		delete(s.pins, name)
 	}
 	if delete(s.durable, name); !errors.Is(notDurable, fs.ErrNotExist) {
 		s.durable[name] = true

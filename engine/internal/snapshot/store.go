@@ -27,7 +27,8 @@ import (
 // any goroutine.
 //
 //	NAME.memory       a snapshot; NAME is made of hashes of the agent, whose name may be anything
-//	NAME.pin          empty: neither the quota nor age may delete that snapshot
+//	NAME.pin          empty: neither the quota nor age may delete that snapshot. It outlives one that
+//	                  is set aside: the agent's next snapshot is pinned
 //	NAME.durable      empty: each answer to that agent waits until it is on disk. It outlives the
 //	                  snapshot, unless the agent's owner deletes that
 //	NAME.*.tmp        is being written; a start removes what a crash has left of them
@@ -57,6 +58,7 @@ type Store struct {
 	changes uint64              // of index
 	byUse   byUse               // those of index that may be deleted
 	durable map[string]bool     // names of files whose agents are durable
+	pins    map[string]bool     // names of files that are not in index and have a pin
 	bytes   int64               // of all files in index
 	sizes   map[string]int64    // the same by principal
 	quotas  map[string]int64    // by principal; none: only quota counts
@@ -138,6 +140,7 @@ func newStore(
 		index:   make(map[kv.Agent]*Entry),
 		byUse:   make(byUse),
 		durable: make(map[string]bool),
+		pins:    make(map[string]bool),
 		evicted: make(kv.Names),
 		crowded: make(kv.Names),
 		sizes:   make(map[string]int64),
@@ -196,18 +199,15 @@ func (s *Store) scan() error {
 	}
 	slices.SortFunc(found, func(a, b *Entry) int { return a.Used.Compare(b.Used) }) // as byUse has them
 	s.mu.Lock()
+	for _, f := range all {
+		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
+			s.pins[name+".memory"] = true
+		}
+	}
 	for _, e := range found {
 		s.note(e)
 	}
 	s.mu.Unlock()
-	for _, f := range all {
-		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
-			memory := filepath.Join(s.dir, name+".memory")
-			if _, err := s.sys.Stat(memory); errors.Is(err, fs.ErrNotExist) {
-				s.sys.Remove(filepath.Join(s.dir, f.Name()))
-			}
-		}
-	}
 	s.trimBad()
 	s.sweep(0, kv.Agent{})
 	return nil
@@ -319,6 +319,9 @@ func (s *Store) scanFile(path string) *Entry {
 
 // note puts an entry into the index. The caller holds mu.
 func (s *Store) note(e *Entry) {
+	if len(s.pins) > 0 {
+		delete(s.pins, FileName(e.Header.Agent))
+	}
 	s.index[e.Header.Agent] = e
 	s.changes++
 	s.byUse.add(e)
@@ -426,6 +429,17 @@ func (s *Store) List(wanted func(kv.Agent) bool) (all []Entry) {
 	return all
 }
 
+// Pinned reports whether neither the quota nor age may delete an agent's snapshot, or its next one
+// where the last was set aside.
+func (s *Store) Pinned(agent kv.Agent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.index[agent]; e != nil {
+		return e.Pinned
+	}
+	return len(s.pins) > 0 && s.pins[FileName(agent)]
+}
+
 // Size returns how many snapshots there are and how many bytes their files take.
 func (s *Store) Size() (files int, bytes int64) {
 	s.mu.Lock()
@@ -433,12 +447,14 @@ func (s *Store) Size() (files int, bytes int64) {
 	return len(s.index), s.bytes
 }
 
-// forget takes an entry out of the index. The caller holds mu.
+// forget takes an entry out of the index, and leaves its pin. The caller holds mu.
 func (s *Store) forget(e *Entry) {
 	s.bytes -= e.Bytes
 	s.changes++
 	delete(s.index, e.Header.Agent)
-	s.byUse.remove(e)
+	if s.byUse.remove(e); e.Pinned {
+		s.pins[FileName(e.Header.Agent)] = true
+	}
 	principal := e.Header.Agent.Principal
 	if s.sizes[principal] -= e.Bytes; s.sizes[principal] == 0 {
 		delete(s.sizes, principal)
@@ -471,14 +487,14 @@ func (s *Store) remove(sys files.System, agent kv.Agent, at func(take func()) er
 	found bool, err error,
 ) {
 	var e *Entry
-	durable, name := false, FileName(agent)
+	marked, name := false, FileName(agent)
 	err = at(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if e = s.index[agent]; e != nil {
 			s.forget(e)
 		}
-		durable = s.durable[name]
+		marked = s.durable[name] || s.pins[name]
 		s.evicted.Remove(agent)
 		s.crowded.Remove(agent)
 	})
@@ -488,7 +504,7 @@ func (s *Store) remove(sys files.System, agent kv.Agent, at func(take func()) er
 	path := s.path(agent)
 	err = sys.Remove(path) // a file that could not be read at the start is not in the index
 	if errors.Is(err, fs.ErrNotExist) {
-		if e == nil && !durable {
+		if e == nil && !marked {
 			return false, nil
 		}
 	} else if err != nil {
@@ -503,6 +519,7 @@ func (s *Store) remove(sys files.System, agent kv.Agent, at func(take func()) er
 	if err == nil {
 		s.mu.Lock()
 		delete(s.durable, name)
+		delete(s.pins, name)
 		s.mu.Unlock()
 		err = sys.SyncDir(s.dir)
 	}
