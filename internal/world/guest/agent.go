@@ -76,15 +76,20 @@ func (p *principal) maxCached(own, end int, prompt []int32, shared bool) (longes
 
 // An agent is what its client knows of it.
 type agent struct {
-	name      string
-	clients   int
-	exists    known
-	pinned    known
-	durable   known
-	promised  int // tokens of its conversation that the disk has for certain
-	left      int // tokens that its last turn has left in the pool or on disk; 0: unknown
+	name     string
+	clients  int
+	exists   known
+	pinned   known
+	durable  known
+	promised int // tokens of its conversation that the disk has for certain
+	left     int // tokens that its last turn has left in the pool or on disk; 0: unknown
+	// rotten says that its file may have rotted, which the server cannot know before it reads it. It
+	// is so until a newer file has certainly taken its place.
+	rotten    bool
 	exported  []byte
 	exportLen int
+	replaced  int        // requests that delete the memory or import another, so far
+	replacing int        // of them under way
 	calls     []madeCall // of the tool, which it was answered with; the newest last
 }
 
@@ -95,9 +100,31 @@ func (a *agent) noteCall(m madeCall) {
 	a.calls = append(slices.DeleteFunc(a.calls, func(o madeCall) bool { return o == m }), m)
 }
 
+// replace notes that a request begins which deletes the memory or imports another. The function
+// that it returns notes its end.
+func (a *agent) replace() (ended func()) {
+	a.replaced++
+	a.replacing++
+	return func() { a.replacing-- }
+}
+
 // uncertain notes that a change may have come or not.
 func (a *agent) uncertain() {
 	a.exists, a.pinned, a.durable, a.promised, a.left = maybe, maybe, maybe, 0, 0
+}
+
+// promise notes that the disk has so many tokens of its conversation for certain, in a file that is
+// newer than all rot.
+func (a *agent) promise(tokens int) {
+	a.promised, a.rotten = tokens, false
+}
+
+// found notes that the server knows of it. Where its file may have rotted, that is so until the
+// server finds out.
+func (a *agent) found() {
+	if a.exists = yes; a.rotten {
+		a.exists = maybe
+	}
 }
 
 // evictable notes that the disk was full, so that a memory may be deleted that is not pinned.
@@ -107,17 +134,26 @@ func (a *agent) evictable() {
 	}
 }
 
-// unreadable notes that a file of an agent may be set aside.
+// unreadable notes that a file of an agent may be set aside. That it is pinned or durable outlives
+// the file.
 func (a *agent) unreadable() {
 	a.promised, a.left = 0, 0
 	if a.exists == yes {
 		a.exists = maybe
 	}
-	if a.pinned == yes {
+}
+
+// rot notes that its file may have rotted.
+func (a *agent) rot() {
+	a.unreadable()
+	a.rotten = true
+}
+
+// unseen notes that the disk has failed to read. A memory whose pin cannot be looked up counts as
+// pinned.
+func (a *agent) unseen() {
+	if a.unreadable(); a.pinned == no {
 		a.pinned = maybe
-	}
-	if a.durable == yes {
-		a.durable = maybe
 	}
 }
 
@@ -150,7 +186,7 @@ func (p *principal) restart(clean, forgetful bool) {
 				a.exists = maybe
 			}
 		} else if a.exists == yes && a.left > 0 {
-			a.promised = a.left
+			a.promise(a.left)
 		} else if a.exists == yes && a.promised == 0 {
 			// A full disk may have deleted its file. The end writes it again, if the pool still had
 			// the memory and the disk has room, neither of which is known here.

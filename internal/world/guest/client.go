@@ -216,17 +216,18 @@ func (c *client) create(args script.Args) {
 		if was == yes && !c.loose() {
 			c.world.fail("agents", "%s was created twice", c.agent.name)
 		}
-		if c.agent.exists, c.agent.pinned, c.agent.durable = yes, no, maybe; durable {
+		// What is known of its pin holds: that of a memory which was set aside is the new one's.
+		if c.agent.exists = yes; durable {
 			c.agent.durable = yes
 		}
 		if c.agent.left, c.agent.promised = 0, 0; !r.diskFault() {
-			c.agent.promised = 1
+			c.agent.promise(1)
 		}
 	default:
 		if was == no {
 			c.world.fail("agents", "%s exists before it is created", c.agent.name)
 		}
-		c.agent.exists = yes
+		c.agent.found()
 	}
 }
 
@@ -269,12 +270,12 @@ func (c *client) found(r *call) {
 		c.world.fail("durable", "%s is back: %+v", a.name, got)
 	case a.exists == yes && !c.loose() && got.Saved < a.promised-1:
 		c.world.fail("durable", "of %s %d tokens are on disk, and %d were", a.name, got.Saved, a.promised)
-	case a.exists == yes && a.pinned != maybe && got.Pinned != (a.pinned == yes) && !c.world.forgetful():
+	case a.pinned != maybe && got.Pinned != (a.pinned == yes) && !c.world.forgetful():
 		c.world.fail("durable", "%s is pinned: %v", a.name, got.Pinned)
-	case a.exists == yes && a.durable != maybe && got.Durable != (a.durable == yes):
+	case a.durable != maybe && got.Durable != (a.durable == yes):
 		c.world.fail("durable", "%s is durable: %v", a.name, got.Durable)
 	}
-	a.exists = yes
+	a.found()
 }
 
 // list looks at all agents of the principal.
@@ -323,8 +324,9 @@ func (c *client) pin(pinned bool, args script.Args) {
 		if durable != "" {
 			a.durable = knownBool(durable == "yes")
 		}
-		if !r.diskFault() {
-			a.promised = max(a.left, a.promised, 1) // it saves the memory first
+		// It saves the memory first, if that is not saved.
+		if !r.diskFault() && (a.left > 0 || !a.rotten) {
+			a.promise(max(a.left, a.promised, 1))
 		}
 	}
 	c.found(r)
@@ -333,6 +335,7 @@ func (c *client) pin(pinned bool, args script.Args) {
 func (c *client) delete() {
 	a := c.agent
 	was := a.exists
+	defer a.replace()()
 	r, ok := c.ask(nil, "DELETE", c.agentPath(""), "", http.StatusNoContent, http.StatusNotFound)
 	last := c.last
 	c.said, c.last = nil, nil
@@ -343,7 +346,8 @@ func (c *client) delete() {
 		c.world.fail("durable", "%s is gone when it is deleted", a.name)
 	default:
 		*a = agent{name: a.name, clients: a.clients, exists: no, pinned: no, durable: no,
-			exported: a.exported, exportLen: a.exportLen, calls: a.calls}
+			exported: a.exported, exportLen: a.exportLen, calls: a.calls,
+			replaced: a.replaced, replacing: a.replacing}
 		if last != nil && r.status == http.StatusNoContent {
 			c.checkGone(last)
 		}
@@ -391,6 +395,7 @@ func (c *client) importFile(args script.Args) {
 	if c.world.forgetful() {
 		good = append(good, http.StatusRequestEntityTooLarge)
 	}
+	defer a.replace()()
 	r, ok := to.ask(nil, "POST", "/v1/agents/import", string(file), good...)
 	if to != c || changed {
 		if r.status == http.StatusOK {
@@ -402,7 +407,8 @@ func (c *client) importFile(args script.Args) {
 	case !ok || !c.calm(r):
 		a.uncertain()
 	case r.status == http.StatusOK:
-		a.exists, a.promised, a.left = yes, a.exportLen, a.exportLen
+		a.exists, a.left = yes, a.exportLen
+		a.promise(a.exportLen)
 	}
 }
 

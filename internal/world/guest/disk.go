@@ -62,7 +62,7 @@ func (w *world) failDisk(do string, op filestest.Op, path string) error {
 		err = io.ErrShortWrite
 	case do == "enospc" && op.Changes():
 		err = syscall.ENOSPC
-		w.doubt(func(a *agent) { a.evictable() }) // memories are deleted to make room
+		w.doubt((*agent).evictable) // memories are deleted to make room
 	default:
 		err = syscall.EIO
 	}
@@ -72,7 +72,7 @@ func (w *world) failDisk(do string, op filestest.Op, path string) error {
 	}
 	w.diskErrorAt = time.Now()
 	if !op.Changes() {
-		w.doubt(func(a *agent) { a.unreadable() })
+		w.doubt((*agent).unseen)
 	}
 	return err
 }
@@ -86,7 +86,7 @@ func (w *world) rot(bit int) {
 			w.faults++
 			w.rots++
 			w.log("disk", "rot: bit %d of %s", bit, shortName(name))
-			w.doubt(func(a *agent) { a.unreadable() })
+			w.doubt((*agent).rot)
 			return
 		}
 	}

@@ -16,8 +16,8 @@ type turn struct {
 	*call
 	*question
 	client  *client
-	prompts [][]int32 // that the server may have made of it
-	prompt  []int32   // that it has made, as far as is known
+	prompts [][]int32 // that the server may have made of it, as far as is known
+	prompt  []int32   // the one of them that leaves the shortest memory
 	wants   []answer  // to that
 	want    answer    // the first, with which the conversation goes on
 	own     int       // its number among what the principal has sent
@@ -43,14 +43,35 @@ func (t *turn) expect(o *oracle, prompt []int32) {
 	}
 }
 
-// settle finds out which of its prompts the server has made, from what has come.
+// settle finds out which of its prompts the server may have made, from what has come. An answer may
+// fit several, of other lengths: a stream without the usage does not say how long its prompt is.
 func (t *turn) settle() {
+	shortest, shortestLeft := t.prompts[0], 0
+	var fit [][]int32
 	for _, p := range t.prompts {
-		if t.expect(t.world.oracle, p); t.fits() == "" {
-			return
+		if t.expect(t.world.oracle, p); t.fits() != "" {
+			continue
 		}
+		if left := t.leaves(); fit == nil || left < shortestLeft {
+			shortest, shortestLeft = p, left
+		}
+		fit = append(fit, p)
 	}
-	t.expect(t.world.oracle, t.prompts[0])
+	if fit != nil {
+		t.prompts = fit
+	}
+	t.expect(t.world.oracle, shortest)
+}
+
+// leaves returns how many tokens with KV a complete answer leaves at least. Tokens that a rule has
+// forced upon the answer stay uncomputed at its end: see the engine's format of memories, which has
+// as many as this.
+func (t *turn) leaves() int {
+	uncomputed := 1
+	if t.tool {
+		uncomputed = min(16, len(t.want.tokens))
+	}
+	return len(t.prompt) + len(t.want.tokens) - uncomputed
 }
 
 // check holds a turn to what must be: it has one end, and what came is the oracle's. It reports
@@ -137,7 +158,8 @@ func (t *turn) fits() string {
 	}
 	for i, a := range r.answers {
 		want := t.wants[i].text
-		if !strings.HasPrefix(want, a.text) && !(t.tool && sameCall(a.text, want)) {
+		begins := strings.HasPrefix(want, a.text) && !r.complete() || a.text == want
+		if !begins && !(t.tool && sameCall(a.text, want)) {
 			return fmt.Sprintf("%q, the oracle says %q to %q", a.text, want, t.spell())
 		}
 	}
@@ -192,6 +214,7 @@ func (t *turn) checkComplete() {
 	asked := t.durable || t.before.durable == yes && t.client.agent.clients == 1
 	switch {
 	case !asked || t.err != nil:
+	case saved == "failed: superseded" && t.replaced():
 	case saved == "":
 		w.fail("durable", "the answer does not say whether it is on disk")
 	case saved != "saved" && !t.diskFault() && w.faults == 0 && !w.forgetful() && !t.restarted() &&
@@ -233,16 +256,31 @@ func (t *turn) remember() {
 		return
 	}
 	t.shorten()
-	// Tokens that a rule has forced upon the answer stay uncomputed at its end: see the engine's
-	// format of memories, which has as many as this.
-	uncomputed := 1
-	if t.tool {
-		uncomputed = min(16, len(t.want.tokens))
+	if a.rotten && !t.renews() {
+		a.found()
+		return
 	}
-	a.exists, a.left = yes, len(t.prompt)+len(t.want.tokens)-uncomputed
+	a.exists, a.left = yes, t.leaves()
 	if t.saved() && !t.diskFault() {
-		a.promised = a.left
+		a.promise(a.left)
 	}
+}
+
+// renews reports whether a complete turn certainly leaves another memory than the agent had. One
+// with which that begins adds nothing, and is not written.
+func (t *turn) renews() bool {
+	left := slices.Concat(t.prompt, t.want.tokens)[:t.leaves()]
+	return !slices.ContainsFunc(t.client.of.sent[:t.own], func(c conversation) bool {
+		return c.agent == t.client.agent.name && len(c.tokens) >= len(left) &&
+			slices.Equal(c.tokens[:len(left)], left)
+	})
+}
+
+// replaced reports whether another client of the agent may have had its memory deleted, or replaced
+// by an import, since the request began: then a turn that is not on disk yet never will be, and the
+// answer says so.
+func (t *turn) replaced() bool {
+	return t.before.replacing > 0 || t.before.replaced != t.client.agent.replaced
 }
 
 // saved reports whether the answer says that it is on disk.
@@ -257,13 +295,18 @@ func (t *turn) shorten() {
 	if a.promised <= 1 {
 		return
 	}
-	for _, c := range t.client.of.sent[:t.own] {
-		if c.agent == a.name && c.salt == t.salt && len(c.tokens) >= a.promised &&
-			slices.Equal(c.tokens[:a.promised], t.prompt[:min(a.promised, len(t.prompt))]) {
+	continues := func(prompt []int32) bool {
+		return slices.ContainsFunc(t.client.of.sent[:t.own], func(c conversation) bool {
+			return c.agent == a.name && c.salt == t.salt && len(c.tokens) >= a.promised &&
+				slices.Equal(c.tokens[:a.promised], prompt[:min(a.promised, len(prompt))])
+		})
+	}
+	for _, p := range t.prompts {
+		if !continues(p) {
+			a.promised = 1
 			return
 		}
 	}
-	a.promised = 1
 }
 
 // excuse ends the world if a request had no end and nothing explains that.
