@@ -299,10 +299,10 @@ func (p *parser) source(from section) (load.Source, error) {
 		return source, fmt.Errorf("%s:%d: trace: %w, and no such file or folder; want the name of "+
 			"a section, or a path from the scenario file on", from.file, p.set["trace"], err)
 	}
-	if _, ok := errors.AsType[*fs.PathError](failed); ok {
+	if failed != nil {
 		return source, fmt.Errorf("%s:%d: trace: %w", from.file, p.set["trace"], failed)
 	}
-	return source, failed
+	return source, nil
 }
 
 // seeds sets those that have no key of their own.
