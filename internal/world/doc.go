@@ -12,12 +12,12 @@
 //
 // The guest, package internal/world/guest, is an ordinary Go program, which is compiled with
 // GOOS=wasip1 GOARCH=wasm and run by wazero. There the Go runtime has one thread, no monitor and no
-// preemption; it takes the time from clock_time_get, waits in poll_oneoff, and takes every random
-// number, of maps, of select, of math/rand and of crypto/rand, from random_get. The host serves all
-// three from the seed: time goes on by a microsecond whenever it is asked for, and at once to the
-// next timer when all goroutines wait, so an hour costs nothing. The runtime's scheduler has a
-// constant with which it shuffles the order of goroutines under the race detector; an overlay of
-// runtime/proc.go turns it on, so that each seed has a schedule of its own.
+// preemption, and takes every random number, of maps, of select, of math/rand and of crypto/rand,
+// from random_get, which the host serves from the seed. An overlay of the runtime has a clock of its
+// own: time goes on by a microsecond whenever it is asked for, and at once to the next timer when
+// all goroutines wait, so an hour costs nothing. The runtime's scheduler has a constant with which
+// it shuffles the order of goroutines under the race detector; the overlay turns it on, so that each
+// seed has a schedule of its own.
 //
 // The guest is a library: its runtime and packages start once, it warms up with a short episode,
 // and what that leaves in its memory and registers is the image with which each seed begins. So all

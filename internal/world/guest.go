@@ -187,18 +187,63 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 type change struct{ file, from, to string }
 
 // changes are what the guest's runtime has other than Go's: it shuffles goroutines, as the race
-// detector's does, their stacks begin at a size at which few must grow, and its memory grows only
-// where it has too little, not where it has never asked for what it has.
+// detector's does, their stacks begin at a size at which few must grow, its memory grows only where
+// it has too little, not where it has never asked for what it has, and it has the time itself,
+// because to ask the host is slow.
 var changes = []change{
 	{"proc.go", "const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
 	{"proc.go", "newg = malg(stackMin)", "newg = malg(worldStack)"},
 	{"mem_wasm.go", "grow := (bl + n - blocMax) / physPageSize",
 		"grow := max(0, int32((bl+n)/physPageSize)-currentMemory())"},
+	{"os_wasip1.go", "func nanotime1() int64 {", "func nanotime1() int64 {\n\treturn worldTime()"},
+	{"os_wasip1.go", "func walltime1() (sec int64, nsec int32) {", `func walltime1() (sec int64, nsec int32) {
+	now := worldTime()
+	return now / 1e9, int32(now % 1e9)`},
+	{"os_wasip1.go", "func usleep(usec uint32) {", `func usleep(usec uint32) {
+	worldSleep(int64(usec) * 1e3)
+	return`},
+	{"netpoll_wasip1.go", "	pollsubs := subs\n", `	if len(subs) == 1 { // nothing but the timers
+		worldSleep(delay)
+		unlock(&mtx)
+		return gList{}, 0
+	}
+	pollsubs := subs
+`},
 }
 
-// added is what it has beyond that: it can begin anew with other random numbers.
+// added is what it has beyond that: it can begin anew with other random numbers. Its time goes on by
+// a microsecond whenever it is asked for, and at once to the next timer when all goroutines wait. A
+// program that asks again and again and never waits will not come to an end: it asks the host at
+// last, which ends it.
 const added = `
 const worldStack = 16 << 10
+
+const worldMaxAsks = 5_000_000
+
+var (
+	worldNow int64 = 1_767_225_600e9 // nanoseconds since 1970: the year 2026 begins
+	worldAsks int // since it last went on by itself
+)
+
+func worldTime() int64 {
+	if worldAsks++; worldAsks > worldMaxAsks {
+		var t timestamp
+		clock_time_get(clockRealtime, 0, &t)
+	}
+	worldNow += 1000
+	return worldNow
+}
+
+func worldSleep(ns int64) {
+	if ns > 0 {
+		worldNow, worldAsks = worldNow+ns, 0
+	}
+}
+
+// worldWritten returns the addresses between which memory may have been written.
+//
+//go:linkname worldWritten
+func worldWritten() (from, to uintptr) { return firstmoduledata.noptrdata, blocMax }
 
 //go:linkname worldReseed
 func worldReseed() {

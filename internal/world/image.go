@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -17,9 +16,9 @@ import (
 // Go keeps its stacks in the memory.
 type image struct {
 	memory  []byte // without the zeros at its end
-	size    uint32 // with them
+	size    int    // with them
+	fixed   int    // bytes at the beginning that are the program's and never written
 	globals []uint64
-	now     int64 // its time, in nanoseconds since 1970
 }
 
 const pageSize = 64 << 10 // of WebAssembly
@@ -44,8 +43,7 @@ world principals=ann,bob save=50ms seal=yes
 // It begins at the same moment for each guest.
 func (g *Guest) start(ctx context.Context) (*image, error) {
 	var out bytes.Buffer
-	h := &host{clock: clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()},
-		random: random("start"), in: strings.NewReader(warmUp), out: &out}
+	h := &host{random: random("start"), in: strings.NewReader(warmUp), out: &out}
 	ctx = context.WithValue(ctx, logKey{}, &out)
 	m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(h))
 	if err != nil {
@@ -55,17 +53,19 @@ func (g *Guest) start(ctx context.Context) (*image, error) {
 	if _, err := m.ExportedFunction("_initialize").Call(ctx); err != nil {
 		return nil, fmt.Errorf("the start of the guest: %w\n%s", err, out.Bytes())
 	}
-	cold := take(m, &h.clock)
-	if _, err := m.ExportedFunction("episode").Call(ctx); err != nil {
+	cold := take(m, 0)
+	in := &instance{episode: m.ExportedFunction("episode")}
+	from, _, err := in.play(ctx)
+	if err != nil {
 		return cold, nil // it fails in the episodes too, which say more of it
 	}
-	return take(m, &h.clock), nil
+	return take(m, from), nil
 }
 
 // take returns an image of an instance none of whose functions runs.
-func take(m api.Module, c *clock) *image {
+func take(m api.Module, fixed int) *image {
 	all, _ := m.Memory().Read(0, m.Memory().Size())
-	i := &image{memory: bytes.Clone(bytes.TrimRight(all, "\x00")), size: uint32(len(all)), now: c.now}
+	i := &image{memory: bytes.Clone(bytes.TrimRight(all, "\x00")), size: len(all), fixed: fixed}
 	for n := range globals {
 		i.globals = append(i.globals, m.ExportedGlobal(globalName(n)).Get())
 	}
@@ -74,8 +74,10 @@ func take(m api.Module, c *clock) *image {
 
 // An instance is a guest that plays episodes one after another, each from the image.
 type instance struct {
-	module api.Module
-	host   *host
+	module  api.Module
+	episode api.Function
+	host    *host
+	written int // up to which address its memory may have been written; 0: no image is in it yet
 }
 
 // instance returns an instance that no episode has, with the image in it.
@@ -92,7 +94,7 @@ func (g *Guest) instance(ctx context.Context) (*instance, error) {
 		if err != nil {
 			return nil, err
 		}
-		in = &instance{module: m, host: h}
+		in = &instance{module: m, episode: m.ExportedFunction("episode"), host: h}
 	}
 	if err := in.restore(g.started); err != nil {
 		in.module.Close(ctx)
@@ -110,18 +112,31 @@ func (g *Guest) release(in *instance) {
 	g.idle = append(g.idle, in)
 }
 
+// play plays an episode, and returns the addresses between which it may have written.
+func (in *instance) play(ctx context.Context) (from, to int, err error) {
+	results, err := in.episode.Call(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return int(results[0] >> 32), int(uint32(results[0])), nil
+}
+
 // restore puts an image into the instance. What the last episode may have written behind it becomes
 // zero.
 func (in *instance) restore(i *image) error {
 	memory := in.module.Memory()
-	size := memory.Size()
-	if size < i.size {
-		if _, ok := memory.Grow((i.size - size) / pageSize); !ok {
+	if size := int(memory.Size()); size < i.size {
+		if _, ok := memory.Grow(uint32((i.size - size) / pageSize)); !ok {
 			return fmt.Errorf("the guest's memory does not grow to %d bytes", i.size)
 		}
 	}
 	all, _ := memory.Read(0, memory.Size())
-	clear(all[copy(all, i.memory):])
+	from := i.fixed
+	if in.written == 0 {
+		from, in.written = 0, len(all)
+	}
+	copy(all[from:], i.memory[from:])
+	clear(all[len(i.memory):max(in.written, len(i.memory))])
 	for n, v := range i.globals {
 		in.module.ExportedGlobal(globalName(n)).(api.MutableGlobal).Set(v)
 	}
