@@ -31,6 +31,13 @@ def report(name, seconds, count, weights=0):
     print(f"Benchmark{name} 1 {seconds * 1e9:.0f} ns/op {count / seconds:.2f} tok/s{rate}", flush=True)
 
 
+def silence(c):
+    """Has llama.cpp log nothing for as long as what this returns is kept, since C holds it."""
+    quiet = c.llama_log_callback(lambda level, text, data: None)
+    c.llama_log_set(quiet, None)
+    return quiet
+
+
 class LlamaCpp:
     """llama.cpp through its C API: llama_decode on batches made by hand, as llama-bench does it."""
 
@@ -40,8 +47,7 @@ class LlamaCpp:
         self.c = c = llama_cpp
         self.threads = threads
         c.llama_backend_init()
-        self.quiet = c.llama_log_callback(lambda level, text, data: None)  # kept: C holds it
-        c.llama_log_set(self.quiet, None)
+        self.quiet = silence(c)
         self.model = c.llama_model_load_from_file(path.encode(), c.llama_model_default_params())
         if not self.model:
             raise SystemExit(f"{path}: llama.cpp cannot load it")
@@ -167,4 +173,5 @@ def main():
         measure(engine, a.model, PROMPTS, DECODES)
 
 
-main()
+if __name__ == "__main__":
+    main()
