@@ -270,6 +270,7 @@ def main():
     p.add_argument("what", choices=("questions", "quantise", "mlx-lm", "llama.cpp", "compare", "answers"))
     for flag in "model tokenizer text gguf to type folder questions drafts name exact found".split():
         p.add_argument("--" + flag)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
     a = p.parse_args()
     read = lambda path: json.loads(pathlib.Path(path).read_text())
     if a.what == "questions":
@@ -279,7 +280,7 @@ def main():
     elif a.what == "mlx-lm":
         json.dump(find(MLXLM(a.folder), read(a.questions), read(a.drafts) if a.drafts else None), sys.stdout)
     elif a.what == "llama.cpp":
-        json.dump(find(LlamaCpp(a.gguf, os.cpu_count()), read(a.questions), None), sys.stdout)
+        json.dump(find(LlamaCpp(a.gguf, a.threads), read(a.questions), None), sys.stdout)
     elif a.what == "answers":
         print(answers(read(a.questions), read(a.exact)))
     else:
