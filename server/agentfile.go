@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -37,7 +38,11 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.safetensors"`)
-	err = export(id, w)
+	out := &download{w: w}
+	held := bufio.NewWriterSize(out, exportHeld)
+	if err = export(id, held); err == nil {
+		err = held.Flush()
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -48,11 +53,30 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 				message: err.Error(), never: true}
 		}
 		return err
-	default:
-		// Half of a file is out. Only a broken connection keeps it from passing for a whole one.
-		w.outcome = statusClientClosed
-		panic(http.ErrAbortHandler)
 	}
+	// Half of a file is out. Only a broken connection keeps it from passing for a whole one.
+	w.outcome = statusClientClosed
+	if out.err == nil {
+		w.outcome = http.StatusInternalServerError
+		s.logOf(w).Error("request failed", "error", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// exportHeld is how many bytes of an export are held back before the first is sent, so that a
+// memory which cannot be read has an error for its answer, unless it is larger and its beginning is
+// sound.
+const exportHeld = 1 << 20
+
+// A download is the body of an answer. It knows whether the client has failed to take it.
+type download struct {
+	w   io.Writer
+	err error
+}
+
+func (d *download) Write(b []byte) (n int, err error) {
+	n, d.err = d.w.Write(b)
+	return n, d.err
 }
 
 // fileName returns the agent's name, or another where the agent's is not safe in a header.

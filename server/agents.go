@@ -253,6 +253,10 @@ func (s *Server) generateForAgent(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	body := new(openai.AgentRequest)
+	if err := readBody(w, r, body); err != nil { // before anything that may wait: it has a deadline
+		return err
+	}
 	// Where agents are not kept on disk, they cannot be created, and are made by their first
 	// request.
 	if id := r.PathValue("id"); b.engine.Durable() {
@@ -264,8 +268,7 @@ func (s *Server) generateForAgent(w *response, r *http.Request) error {
 			return fmt.Errorf("agent %q: %w; POST /v1/agents creates it", id, engine.ErrNoMemory)
 		}
 	}
-	body := new(openai.AgentRequest)
-	g, err := s.begin(w, r, body)
+	g, err := s.beginWith(b, w, r, body)
 	if err != nil {
 		return err
 	}

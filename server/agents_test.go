@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -168,15 +169,81 @@ func TestMove(t *testing.T) {
 	if err != nil || len(names) != 1 {
 		t.Fatalf("memory files: %v, %v", names, err)
 	}
-	broken[len(broken)-1]--
-	broken[20]++
-	if err := os.WriteFile(names[0], broken, 0o600); err != nil {
-		t.Fatal(err)
+	for _, at := range []int{len(file) - 1, 20} { // in the last block, and in the header
+		broken := bytes.Clone(file)
+		broken[at]++
+		if err := os.WriteFile(names[0], broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if status, b := do("GET", here+"/v1/agents/ada/export", nil); status != 500 ||
+			!strings.Contains(string(b), `"code":"memory_corrupt"`) {
+			t.Errorf("export of a file that is damaged here at byte %d: %d %s", at, status, b)
+		}
 	}
-	if status, b := do("GET", here+"/v1/agents/ada/export", nil); status != 500 ||
-		!strings.Contains(string(b), `"code":"memory_corrupt"`) {
-		t.Errorf("export of a file that is damaged here: %d %s", status, b)
-	}
+}
+
+// TestExportBreaksOff: a memory that is damaged behind what was held back of it ends with a broken
+// connection, and the reason is in the log.
+func TestExportBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log, access strings.Builder
+		dir := t.TempDir()
+		s, e := start(t,
+			Config{Log: slog.New(slog.NewTextHandler(&log, nil)), AccessLog: LineLog(&access)},
+			engine.Config{Model: &echoModel{large: true}, KVBytes: 4 << 18, Dir: dir}, byteText{})
+		defer e.Close()
+		l := listen(t, s)
+		text := strings.Repeat("long ", exportHeld/32) // a token takes eight bytes
+		ask := post(say(text, `"max_tokens":1`), "X-Agent-ID: ada")
+		if got := l.exchange(t, ask); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Fatalf("%.300q", got)
+		}
+		const last = "\r\n0\r\n\r\n"
+		sound := l.exchange(t, get("/v1/agents/ada/export"))
+		if len(sound) < exportHeld || !strings.HasSuffix(sound, last) {
+			t.Fatalf("an export of %d bytes ends with %q", len(sound), sound[max(0, len(sound)-20):])
+		}
+		names, err := filepath.Glob(filepath.Join(dir, "*.memory"))
+		if err != nil || len(names) != 1 {
+			t.Fatalf("memory files: %v, %v", names, err)
+		}
+		file, err := os.ReadFile(names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		file[len(file)-1]++
+		if err := os.WriteFile(names[0], file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		broken := l.exchange(t, get("/v1/agents/ada/export"))
+		synctest.Wait()
+		if !strings.HasPrefix(broken, "HTTP/1.1 200 ") || strings.HasSuffix(broken, last) {
+			t.Errorf("a damaged export of %d bytes ends with %q", len(broken), broken[max(0, len(broken)-20):])
+		}
+		if !strings.Contains(log.String(), "corrupt") ||
+			!strings.Contains(access.String(), "/v1/agents/ada/export STATUS: 500 ") {
+			t.Errorf("logs %q and %q", log.String(), access.String())
+		}
+	})
+}
+
+// TestBodyReadBeforeAWait: a body that has come in time is read before the server waits for
+// anything else, here for a step in which the model hangs. (Found by package world, seed 8128.)
+func TestBodyReadBeforeAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, engine.Config{Model: &echoModel{delay: 2 * bodyTimeout},
+			Dir: t.TempDir()}, byteText{})
+		defer e.Close()
+		l := listen(t, s)
+		other := make(chan string)
+		go func() { other <- l.exchange(t, post(say("hi", `"max_tokens":1`))) }()
+		synctest.Wait() // until it is in its first step
+		got := l.exchange(t, postTo("/v1/agents/ada/generate", say("hi")))
+		if !strings.HasPrefix(got, "HTTP/1.1 404 ") { // nobody has created ada
+			t.Errorf("%q", got)
+		}
+		<-other
+	})
 }
 
 // TestForeignHost: a page of a site whose name was made to lead here cannot read what agents

@@ -42,6 +42,13 @@ func (s *Server) begin(
 	if err := readBody(w, r, body); err != nil {
 		return nil, err
 	}
+	return s.beginWith(b, w, r, body)
+}
+
+// beginWith is begin with a body that has been read.
+func (s *Server) beginWith(
+	b *backend, w *response, r *http.Request, body generationBody,
+) (*generate.Generation, error) {
 	agent, err := s.agentOf(r, body)
 	if err != nil {
 		return nil, err
