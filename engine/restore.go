@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"loadstone/engine/internal/kv"
@@ -28,7 +29,7 @@ type restore struct {
 // A portion is what a restore found next.
 type portion struct {
 	tokens    int      // that are of use
-	chunks    [][]byte // that hold them, valid until two more portions were taken
+	chunks    [][]byte // that hold them, valid until the next portion is taken
 	firstSlot int      // the first block of all that has a window slot
 	last      bool
 	found     bool   // on the last: there was something to restore from
@@ -120,42 +121,106 @@ func (d *disk) read(r *restore, src source, prompt []int32, have int) (last port
 }
 
 // sendPortions sends what is between tokens have and useful, with window slots from block firstSlot
-// on.
+// on. Two portions of a file are read and verified at a time, as the checksums of one take about half
+// as long as reading it does from the page cache.
 func (d *disk) sendPortions(r *restore, src source, have, useful, firstSlot int) error {
 	if have >= useful {
 		return nil
 	}
-	h := src.Header()
-	size, chunk := h.BlockTokens, h.BlockTokens*(h.GlobalBytes+h.SlidingBytes)
-	n := min(max(1, d.portionBytes/chunk), (useful-have+size-1)/size)
-	var buffers [3][]byte // one with the engine, one in the channel, one being filled
-	if _, file := src.(*snapshot.File); file {
-		for i := range buffers {
-			buffers[i] = make([]byte, n*chunk)
+	x := newReading(src, have, useful, firstSlot, d.portionBytes)
+	type result struct {
+		portion
+		err error
+	}
+	results := make([]chan result, len(x.sources))
+	var reads sync.WaitGroup
+	defer reads.Wait() // they use the source, which may be closed next
+	begin := func(k int) {
+		if k < len(x.starts) {
+			reads.Go(func() {
+				p, err := x.read(k)
+				results[k%len(results)] <- result{p, err}
+			})
 		}
 	}
-	for round := 0; have < useful; round++ {
-		p, buf := portion{firstSlot: firstSlot}, buffers[round%3]
-		for len(p.chunks) < n && have < useful {
-			i := have / size
-			if i >= firstSlot {
-				i = h.ChunkWithSlot(i)
-			}
-			b, err := src.Chunk(i, buf[min(len(buf), len(p.chunks)*chunk):])
-			if err != nil {
-				d.send(r, p) // what comes before it is good
-				return err
-			}
-			tokens := min(size, useful-have)
-			p.chunks = append(p.chunks, b)
-			p.tokens += tokens
-			have += tokens
+	for k := range results {
+		results[k] = make(chan result, 1)
+		begin(k)
+	}
+	for k := range x.starts {
+		got := <-results[k%len(results)]
+		sent := d.send(r, got.portion) // what comes before an error is good
+		if got.err != nil || !sent {
+			return got.err
 		}
-		if !d.send(r, p) {
-			return nil
-		}
+		begin(k + len(results))
 	}
 	return nil
+}
+
+// A reading is what a restore reads of its source, in portions.
+type reading struct {
+	sources   []source // the same, for as many goroutines
+	useful    int      // the token after the last
+	firstSlot int
+	starts    []int    // the first token of each portion
+	buffers   [][]byte // of a file: with the engine, in the channel, and one for each source
+}
+
+func newReading(src source, have, useful, firstSlot, portionBytes int) *reading {
+	h := src.Header()
+	x := &reading{sources: []source{src}, useful: useful, firstSlot: firstSlot}
+	largest := 0
+	for bytes := 0; have < useful; have += h.BlockTokens {
+		more := h.ChunkBytes(x.chunkOf(have))
+		if bytes += more; len(x.starts) == 0 || bytes > portionBytes {
+			x.starts, bytes = append(x.starts, have), more
+		}
+		largest = max(largest, bytes)
+	}
+	if f, ok := src.(*snapshot.File); ok {
+		if other, ok := f.Another(); ok && len(x.starts) > 1 {
+			x.sources = append(x.sources, other)
+		}
+		for range len(x.sources) + 2 {
+			x.buffers = append(x.buffers, make([]byte, largest))
+		}
+	}
+	return x
+}
+
+// chunkOf returns the chunk that is read of the block in which a token lies.
+func (x *reading) chunkOf(token int) int {
+	h := x.sources[0].Header()
+	i := token / h.BlockTokens
+	if i >= x.firstSlot {
+		i = h.ChunkWithSlot(i)
+	}
+	return i
+}
+
+// read reads portion k. With an error it returns what comes before it.
+func (x *reading) read(k int) (p portion, err error) {
+	src, end := x.sources[k%len(x.sources)], x.useful
+	if k+1 < len(x.starts) {
+		end = x.starts[k+1]
+	}
+	var buf []byte
+	if len(x.buffers) > 0 {
+		buf = x.buffers[k%len(x.buffers)]
+	}
+	p.firstSlot = x.firstSlot
+	h := src.Header()
+	for have := x.starts[k]; have < end; have += h.BlockTokens {
+		b, err := src.Chunk(x.chunkOf(have), buf)
+		if err != nil {
+			return p, err
+		}
+		p.chunks = append(p.chunks, b)
+		p.tokens += min(h.BlockTokens, end-have)
+		buf = buf[min(len(buf), len(b)):]
+	}
+	return p, nil
 }
 
 // send leaves a portion for the engine. It returns false when the engine does not want it any more.

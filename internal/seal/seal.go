@@ -257,6 +257,11 @@ func (k *Key) NewReader(r io.ReaderAt, size int64, name string) (*Reader, error)
 	}, nil
 }
 
+// Another returns a reader of the same file, for another goroutine, which begins at its first byte.
+func (r *Reader) Another() *Reader {
+	return &Reader{r: r.r, aead: r.aead, chunks: r.chunks, size: r.size, have: -1}
+}
+
 // Size returns how many bytes the file holds.
 func (r *Reader) Size() int64 { return r.size }
 

@@ -111,6 +111,18 @@ func (m *File) Chunk(i int, dst []byte) ([]byte, error) {
 	return dst, m.readChunk(m.r, i, dst)
 }
 
+// Another returns the same open file for another goroutine, which may read chunks beside this one.
+// It is valid until the file is closed, and is not closed itself. There is none in a bucket, whose
+// files are fetched ahead for one that reads in a row.
+func (m *File) Another() (*File, bool) {
+	r, ok := m.file.another()
+	if !ok {
+		return nil, false
+	}
+	p := &plainFile{f: m.file.f, r: r, size: m.file.size}
+	return &File{preamble: m.preamble, file: p, r: bufio.NewReaderSize(r, 1<<16), next: -1}, true
+}
+
 // Close closes the file.
 func (m *File) Close() error { return m.file.f.Close() }
 

@@ -18,6 +18,19 @@ type plainFile struct {
 	f    files.File
 	r    io.ReadSeeker
 	size int64 // of what it holds
+
+	inRow bool // it is fetched ahead for one that reads it in a row
+}
+
+// another returns a reader of the same content with a place of its own.
+func (p *plainFile) another() (io.ReadSeeker, bool) {
+	if r, ok := p.r.(*seal.Reader); ok {
+		return r.Another(), true
+	}
+	if p.inRow {
+		return nil, false
+	}
+	return io.NewSectionReader(p.f, 0, p.size), true
 }
 
 // fileKeys returns the keys with which the store seals its files. A bucket's System seals what it puts
@@ -66,9 +79,9 @@ func (s *Store) opened(f files.File, path string) (p *plainFile, sealed bool, er
 		return nil, sealed, unread("seal", err)
 	}
 	if !sealed {
-		return &plainFile{f, f, info.Size()}, false, nil
+		return &plainFile{f: f, r: f, size: info.Size(), inRow: s.fenced != nil}, false, nil
 	}
-	return &plainFile{f, r, r.Size()}, true, nil
+	return &plainFile{f: f, r: r, size: r.Size()}, true, nil
 }
 
 // sizeOf returns the size on disk of a file that holds so many bytes.

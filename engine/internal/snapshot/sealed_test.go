@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"loadstone/engine/internal/kv"
@@ -39,6 +40,51 @@ func conversation(s *Store, agent kv.Agent) (tokens []int32, blocks []byte, err 
 		blocks = append(blocks, b[0])
 	}
 	return m.Tokens(), blocks, nil
+}
+
+// TestAnother: goroutines that each have their own of one file, sealed or not, read what is in it,
+// at the same time and in any order.
+func TestAnother(t *testing.T) {
+	big := small
+	big.GlobalBytes = 9000 // some blocks lie in two chunks of the seal
+	for name, keys := range map[string][]*seal.Key{"plain": nil, "sealed": {key(t, 1)}} {
+		t.Run(name, func(t *testing.T) {
+			s, err := OpenStore(files.OS{}, t.TempDir(), big, 1<<24, 0, keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			snap := complete(big.of("ann", 41), func(i int) byte { return byte(i + 1) })
+			if err := s.save(snap); err != nil {
+				t.Fatal(err)
+			}
+			m, err := s.Open(named("ann"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			var reads sync.WaitGroup
+			defer reads.Wait()
+			for first := range 4 {
+				f, ok := m, true
+				if first > 0 {
+					f, ok = m.Another()
+				}
+				if !ok {
+					t.Fatal("there is no other")
+				}
+				reads.Go(func() {
+					for n := range 2 * len(m.sums) {
+						i := (3*first + (2*first+1)*n) % len(m.sums)
+						b, err := f.Chunk(i, make([]byte, m.header.maxChunk()))
+						if err != nil || !bytes.Equal(b, snap.chunks[i]) {
+							t.Errorf("reader %d, chunk %d: %d bytes, %v", first, i, len(b), err)
+						}
+					}
+				})
+			}
+		})
+	}
 }
 
 // TestSealed: with a key, nothing of a memory can be read from the disk, not even whose it is; it
