@@ -16,7 +16,7 @@
 //
 // A step is one call of Model.Step: one token for each request that decodes, and a chunk of the
 // prompts that prefill: in most steps as large as leaves the streams beside it half of their pace,
-// in one of thirty what that has left of the prompts' time (see pace). The token is the model's
+// in one of 25 what that has left of the prompts' time (see pace). The token is the model's
 // pick if the request is greedy, and else one drawn from its row of logits. It goes to the
 // request's Stream, whose channel holds the whole answer, so nothing that a client does can hold up
 // a step.

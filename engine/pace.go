@@ -20,7 +20,7 @@ import (
 // stream's tokens is at most doubled, and to any of them about maxLong is added at the most. Much
 // of what few tokens cost comes from having prompts at all, such as reading the keys and values of a
 // long one. Where that takes a good part of a usual step's share, prompts wait for the long step,
-// and have the usual ones only as far as the long one cannot have all that they are owed.
+// and have the usual ones only as far as the long one will not have all that they are owed by then.
 //
 // What a prompt token costs depends on the model, the machine, the history before it and how many
 // are computed at once, which no formula knows and each step shows. The cost of a step without
@@ -49,7 +49,7 @@ const (
 
 	// One step in quietSteps + 1 is long. With those that are slow for other reasons that is less
 	// than one in twenty.
-	quietSteps = 29
+	quietSteps = 24
 	// maxLong is what prompts may add to a long step: less than the time in which people read a
 	// token. On a machine where a long step would hold little more than what having prompts at all
 	// takes, it is dear times that.
@@ -166,19 +166,21 @@ func (p *pace) beside(decoding, prefilling int) (n int, shows bool) {
 	}
 	fixed := time.Duration(p.cost.fixed())
 	longest, room := max(maxLong, dear*fixed), besideOf(alone, prefilling)
-	p.owed = min(max(p.owed, 0)+alone*time.Duration(prefilling), longest)
+	p.owed = min(max(p.owed, 0)+alone*time.Duration(prefilling), 2*longest)
 	if p.quiet++; p.quiet*prefilling > quietSteps && p.owed > room {
 		p.quiet = 0
-		return max(p.fit(p.owed), 1), false
+		return max(p.fit(min(p.owed, longest)), 1), false
 	}
 	n = p.within(decoding, room, false)
 	if dear*fixed <= room {
 		return n, false
 	}
-	if p.owed < longest {
+	// What will be owed by the long step it may have no more of than its longest.
+	more := alone * time.Duration(max(quietSteps+1-p.quiet*prefilling, 0))
+	if p.owed+more < longest+room {
 		return 0, false
 	}
-	return min(n, p.fit(room)), false // the long step cannot have all that is owed
+	return min(n, p.fit(room)), false
 }
 
 // fit returns how many prompt tokens take so long in a step, 0 if not even one does.
@@ -193,7 +195,7 @@ func (p *pace) fit(room time.Duration) int {
 // besideOf returns how much time so many prompts get beside streams that take so long.
 func besideOf(streams time.Duration, prefilling int) time.Duration {
 	// Steps vary in time, and the bound is on the slow ones. The rest goes into a long step.
-	return streams * 3 / 4 * time.Duration(max(prefilling, 1))
+	return streams * 4 / 5 * time.Duration(max(prefilling, 1))
 }
 
 // within returns how many prompt tokens fit into a time, beside so many streams. Where having

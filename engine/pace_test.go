@@ -42,7 +42,9 @@ func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32,
 // machines say what a step costs on some machines: a small network in plain Go, whose every token
 // costs the same; one whose weights are read from memory; one with long histories in mind; two
 // that have to fetch those as well, for however few tokens, the second of them in more time than
-// its streams take; and one on which having prompts at all is so dear that little can help.
+// its streams take; one on which having prompts at all is so dear that little can help; and one like
+// Gemma 3 270M on two cores, where four streams take so long that a long step cannot have all that
+// prompts are owed, and having prompts takes a good part of a usual step's share.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
@@ -52,6 +54,8 @@ var machines = []pacedFake{
 	{weights: 2300 * time.Microsecond, token: 500 * time.Microsecond, attend: 500 * time.Nanosecond,
 		read: 1300 * time.Nanosecond},
 	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
+	{weights: 9 * time.Millisecond, token: 600 * time.Microsecond, attend: 80 * time.Nanosecond,
+		both: 3 * time.Millisecond},
 }
 
 // gaps reads a stream's tokens and returns the times between them.
