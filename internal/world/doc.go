@@ -68,12 +68,6 @@
 // 10 000 take five minutes. A fifth of a seed is the network, and the rest is spread over the whole
 // server.
 //
-// Of the first 10 000 seeds these still fail, and nobody has explained why: 1592 (an agent whose
-// memory has rotted is no longer pinned), 6729 (the export of a memory that has rotted ends without
-// a status), 6749 (two tokens fewer on disk than were promised, after calls of tools), 8128 (a
-// request's body times out while a step hangs) and 9497 (a durable turn is superseded by an import
-// of the same moment).
-//
 // The last command builds the guest with the overlay of go build and runs it with the variable:
 // with a planted bug, for instance. A line that begins with "world:" says what was found, for
 // programs. An episode that fails is shrunk to the actions that it needs and written as a script,
