@@ -142,7 +142,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 		c.leakInError(&r, p.Canary, err.Error())
 	}
 	switch {
-	case err == nil:
+	case err == nil || r.Stopped(p.Stop):
 		return r
 	case ctx.Err() != nil:
 		r.Outcome = record.Cancelled

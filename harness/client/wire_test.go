@@ -187,6 +187,15 @@ func TestEmptyAnswer(t *testing.T) {
 			}
 		})
 	}
+	synctest.Test(t, func(t *testing.T) { // a token, of the stop string itself
+		usage := `{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":1}}`
+		r := stream(streamHead, data(stopped), data(usage)+data("[DONE]")).client(t).Ask(t.Context(), 0,
+			Prompt{Stop: []string{"."}})
+		assert.Equal(t, r.Outcome, record.OK, r.Error)
+		assert.Equal(t, r.Error, "")
+		assert.Equal(t, r.TTFT(), 10*time.Millisecond)
+		assert.DeepEqual(t, r.Notes, []record.Note{record.NoteStopped})
+	})
 	synctest.Test(t, func(t *testing.T) {
 		head := strings.Replace(streamHead, "text/event-stream", "application/json", 1)
 		r := stream(head, `{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}`).client(t).Ask(t.Context(), 0, Prompt{})
@@ -364,8 +373,8 @@ func TestEncodedAnswer(t *testing.T) {
 	assert.Equal(t, req.Header.Get("Accept-Encoding"), "identity")
 }
 
-// Another agent's secret is found wherever in a response it is. Rows of digits that a server makes up
-// for a request are none.
+// Another agent's secret is found wherever in a response it is. Rows of digits that a server makes
+// up for a request are none.
 func TestLeakAnywhere(t *testing.T) {
 	const own, others = "0badcafe", "deadbeef"
 	delta := func(d string) string { return `{"choices":[{"delta":{` + d + `}}]}` }
@@ -411,8 +420,8 @@ func TestErrorIsPlain(t *testing.T) {
 	})
 }
 
-// An event that comes twice is counted: for certain where it has an id of its own, else as a repeat,
-// which a model makes as well.
+// An event that comes twice is counted: for certain where it has an id of its own, else as a
+// repeat, which a model makes as well.
 func TestRepeatedEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := func(n int, text string) string { return fmt.Sprintf("id: %d\n%s", n, text) }

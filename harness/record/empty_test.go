@@ -42,6 +42,45 @@ func TestEmptyIsNoAnswer(t *testing.T) {
 	assert.Equal(t, len(Check([]Record{empty}, -1)), 0)
 }
 
+// An answer that a stop string has ended before any text is one, timed by its end, if a stop string
+// can have as many tokens as the usage says. Any other answer without a text stays empty.
+func TestStoppedBeforeAnyText(t *testing.T) {
+	empty := Record{Outcome: Empty, Due: 1 * ms, Sent: 1 * ms, FirstByte: 4 * ms, FirstContent: -1,
+		End: 5 * ms, PromptTokens: 10, CachedTokens: -1, OutputTokens: 2, Finish: "stop", Server: Untimed}
+	for name, tc := range map[string]struct {
+		tokens int
+		finish string
+		stops  []string
+		want   Outcome
+	}{
+		"by a token":                {1, "stop", []string{"."}, OK},
+		"by one of several strings": {2, "stop", []string{".", "\n\n"}, OK},
+		"no stop string":            {1, "stop", nil, Empty},
+		"more tokens than bytes":    {3, "stop", []string{".", "\n\n"}, Empty},
+		"no token":                  {0, "stop", []string{"."}, Empty},
+		"no usage":                  {-1, "stop", []string{"."}, Empty},
+		"at its length":             {1, "length", []string{"."}, Empty},
+	} {
+		r := empty
+		r.OutputTokens, r.Finish = tc.tokens, tc.finish
+		assert.Equal(t, r.Stopped(tc.stops), tc.want == OK, name)
+		assert.Equal(t, r.Outcome, tc.want, name)
+		if tc.want == Empty {
+			assert.Equal(t, r.FirstContent, empty.FirstContent, name)
+			continue
+		}
+		assert.DeepEqual(t, r.Notes, []Note{NoteStopped})
+		assert.Equal(t, len(Check([]Record{r}, -1)), 0, name)
+		s := Summarize("x", []Record{r}, time.Second, -1)
+		assert.Equal(t, s.Errors(), 0, name)
+		assert.Equal(t, s.TTFT.P50, 4*ms)
+		assert.Equal(t, s.E2E.P50, 4*ms)
+	}
+	failed := empty
+	failed.Outcome, failed.OutputTokens = Failed, 1
+	assert.Assert(t, !failed.Stopped([]string{"."}))
+}
+
 // An absent time is within no bound, and one of an answered request worsens its distribution.
 func TestAbsentTimeIsNotGood(t *testing.T) {
 	whole := Record{Outcome: OK, FirstContent: 30 * ms, End: 30 * ms, OutputTokens: 20, Server: Untimed} // in one piece
@@ -53,8 +92,9 @@ func TestAbsentTimeIsNotGood(t *testing.T) {
 	assert.Equal(t, Summarize("x", []Record{whole}, time.Second, -1).TTFT.P50, stats.Never)
 }
 
-// Gaps are what a reader waits, whatever the pieces hold; time per token is exact, and its mean is of
-// all tokens. (16 tokens at once and 8 single ones; two a piece; a second answer that is shorter.)
+// Gaps are what a reader waits, whatever the pieces hold; time per token is exact, and its mean is
+// of all tokens. (16 tokens at once and 8 single ones; two a piece; a second answer that is
+// shorter.)
 func TestPaceIsExact(t *testing.T) {
 	pieces := func(n, tokens int) Record {
 		r := Record{Outcome: OK, FirstContent: 0, PromptTokens: 12, OutputTokens: tokens, Server: Untimed}

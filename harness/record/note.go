@@ -26,6 +26,7 @@ const (
 	NoteRecount Note = "usage claims more tokens than the text has by its tokenizer and counts " +
 		"as unknown"
 	NoteTooLong Note = "the answer has more tokens than max_tokens allows"
+	NoteStopped Note = "a stop string came before any text, so the answer is timed by its end alone"
 	NoteDrafts  Note = "the server says of its drafts what cannot be true, and it counts for nothing"
 	NoteWait    Note = "a Retry-After is longer than this client waits"
 	NoteNoWait  Note = "a Retry-After cannot be read"

@@ -41,8 +41,8 @@ type Place struct {
 type Call struct {
 	Session string        `json:"session,omitempty"` // name of the recorded session
 	ID      int           `json:"id"`
-	From    int           `json:"from"`          // the call that it goes on from; -1: it begins a conversation
-	Sub     int           `json:"sub,omitempty"` // of a sub-agent, its number in the session, from 1 on
+	From    int           `json:"from"`          // the call before it; -1: it begins a conversation
+	Sub     int           `json:"sub,omitempty"` // of a sub-agent: its number in the session, from 1
 	Pause   time.Duration `json:"pause_ns,omitempty"`
 	Person  bool          `json:"person,omitempty"` // a person took the pause; otherwise tools did
 
@@ -72,7 +72,8 @@ func (r *Record) OtherLength() bool {
 // -1.
 type Record struct {
 	Place
-	Slow bool `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
+	// Slow says that the load read the answer slowly on purpose: its times are not the server's.
+	Slow bool `json:"slow,omitempty"`
 
 	// What the load meant to do to the request, such as "cancel after 3 pieces"; it may have ended
 	// before that.
@@ -83,7 +84,8 @@ type Record struct {
 	// Sent is when the client began to send it. Sent-Due is the client's lag.
 	Sent      time.Duration `json:"sent_ns"`
 	FirstByte time.Duration `json:"first_byte_ns"` // of the response's head
-	// FirstContent is the first delta of the answer itself in which there is something to see.
+	// FirstContent is the first delta of the answer itself in which there is something to see; of an
+	// answer that a stop string ended before that (see Stopped), its end.
 	FirstContent time.Duration `json:"first_content_ns"`
 	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as
 	// many as Reasoning says. Blank deltas that the answer begins with are left out.
