@@ -79,7 +79,7 @@ func (v *completion) parse(text []byte) error {
 			v.part = true
 			c.array(func() { v.choice(&c) })
 		case "usage":
-			v.readUsage(&c)
+			v.readUsage(&c, &chatUsage)
 		case "x_groq":
 			v.usageIn(&c)
 		case "timings": // llama.cpp's
@@ -179,7 +179,7 @@ func (v *completion) choice(c *cursor) {
 		case "finish_reason":
 			v.readFinish(c)
 		case "usage": // Moonshot's place for it
-			v.readUsage(c)
+			v.readUsage(c, &chatUsage)
 		case "index":
 			if raw := c.value(); v.odd == "" && c.err == nil && !falsy(raw) {
 				v.odd = "a choice of index " + excerpt(raw) + ", where one was asked for"

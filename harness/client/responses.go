@@ -224,7 +224,7 @@ func (v *completion) response(c *cursor, says bool) {
 			}
 			c.array(func() { v.outputItem(c, false) })
 		case "usage":
-			v.responseUsage(c)
+			v.readUsage(c, &responsesUsage)
 		case "model":
 			v.readModel(c)
 		case "error":
@@ -323,32 +323,6 @@ func (v *completion) outputPart(c *cursor, text, thought *[]byte) {
 			} else {
 				c.skip()
 			}
-		default:
-			c.skip()
-		}
-	})
-}
-
-// responseUsage reads the counts of a response.
-func (v *completion) responseUsage(c *cursor) {
-	if c.next() != '{' {
-		if raw := c.value(); !falsy(raw) {
-			v.unread = "it is " + excerpt(raw)
-		}
-		return
-	}
-	c.object(func(key []byte) {
-		switch string(key) {
-		case "input_tokens":
-			v.count(c, key, &v.prompt)
-		case "output_tokens":
-			v.count(c, key, &v.output)
-		case "input_tokens_details":
-			v.countIn(c, "cached_tokens", &v.cached)
-		case "output_tokens_details":
-			v.countIn(c, "reasoning_tokens", &v.hidden)
-		case "drafts":
-			v.drafts(c)
 		default:
 			c.skip()
 		}

@@ -6,9 +6,19 @@ import (
 	"loadstone/harness/record"
 )
 
+// usageKeys are what an API calls its counts.
+type usageKeys struct{ prompt, output, promptDetails, outputDetails string }
+
+var (
+	chatUsage = usageKeys{"prompt_tokens", "completion_tokens", "prompt_tokens_details",
+		"completion_tokens_details"}
+	responsesUsage = usageKeys{"input_tokens", "output_tokens", "input_tokens_details",
+		"output_tokens_details"}
+)
+
 // readUsage reads the server's counts, each by itself: one that cannot be read is unknown, and says
 // nothing of the others.
-func (v *completion) readUsage(c *cursor) {
+func (v *completion) readUsage(c *cursor, keys *usageKeys) {
 	if c.next() != '{' {
 		if raw := c.value(); !falsy(raw) {
 			v.part, v.unread = true, "it is "+excerpt(raw)
@@ -19,16 +29,16 @@ func (v *completion) readUsage(c *cursor) {
 	other, total := false, 0
 	c.object(func(key []byte) {
 		switch string(key) {
-		case "prompt_tokens":
+		case keys.prompt:
 			v.count(c, key, &v.prompt)
-		case "completion_tokens":
+		case keys.output:
 			v.count(c, key, &v.output)
 		case "total_tokens":
 			other = true
 			total, _ = wholeNumber(c.value())
-		case "prompt_tokens_details":
+		case keys.promptDetails:
 			v.countIn(c, "cached_tokens", &v.cached)
-		case "completion_tokens_details":
+		case keys.outputDetails:
 			v.countIn(c, "reasoning_tokens", &v.hidden)
 		case "drafts":
 			v.drafts(c)
@@ -41,7 +51,7 @@ func (v *completion) readUsage(c *cursor) {
 		v.unsummed = fmt.Sprintf("%d of %d and %d", total, v.prompt, v.output)
 	}
 	if other && !v.usage {
-		v.unread = "it has neither prompt_tokens nor completion_tokens"
+		v.unread = "it has neither " + keys.prompt + " nor " + keys.output
 	}
 }
 
@@ -53,7 +63,7 @@ func (v *completion) usageIn(c *cursor) {
 	}
 	c.object(func(key []byte) {
 		if string(key) == "usage" {
-			v.readUsage(c)
+			v.readUsage(c, &chatUsage)
 		} else {
 			c.skip()
 		}
