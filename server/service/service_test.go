@@ -266,9 +266,10 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKeysAgain: SIGHUP has the files of keys read again, at once and without a restart; a file that
-// is broken, empty or gone leaves the keys as they were, and says which line is at fault and not what
-// is in it. A principal keeps its agents, and one without a name does so over a restart, too.
+// TestKeysAgain: SIGHUP has the files of keys read again, at once and without a restart; a file
+// that is broken, empty or gone leaves the keys as they were, and says which line is at fault and
+// not what is in it. A principal keeps its agents, and one without a name does so over a restart,
+// too.
 func TestKeysAgain(t *testing.T) {
 	dir := t.TempDir()
 	file, operators, agents := filepath.Join(dir, "keys"), filepath.Join(dir, "admin"), filepath.Join(dir, "agents")
@@ -405,7 +406,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
 		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
 		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
-		{[]string{"-rate", "-1"}, "-rate is -1 and -agent-rate 0; want 0 or more"},
+		{[]string{"-rate", "-1"}, "-rate is -1; want 0 or more"},
 		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
 		{[]string{"-seal-key-file", os.DevNull, "-agents-dir", t.TempDir()}, os.DevNull + ": no key"},
 		{[]string{"-seal-key-file", os.DevNull}, "nothing to seal without -agents-dir"},
@@ -458,8 +459,8 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
-// TestNames: the model is served under its aliases too, and -max-tokens bounds an answer whose length
-// the request does not name.
+// TestNames: the model is served under its aliases too, and -max-tokens bounds an answer whose
+// length the request does not name.
 func TestNames(t *testing.T) {
 	p := start(t, "-alias", "gpt-4o", "-alias", "org/name", "-max-tokens", "3")
 	for model, want := range map[string]int{"tiny": 200, "gpt-4o": 200, "org/name": 200, "x": 404} {
