@@ -348,16 +348,22 @@ func (b *NATS) Delete(ctx context.Context, name, was string) error {
 		case err != nil, was != objects.Any && e.version.String() != was:
 			return changed(name)
 		}
+		asked := 0
 		_, err = again(ctx, func(ctx context.Context) (none struct{}, err error) {
+			asked++
 			return none, b.stream.DeleteMsg(ctx, e.version.seq)
 		})
 		if err == nil {
 			b.drop(ctx, e.version)
 			return nil
 		}
-		// It may be gone because an answer was lost, or somebody else has deleted or replaced it.
+		// Somebody else has deleted or replaced it, or this deletion has, and its answer was lost: not
+		// where the only one that was asked for was refused.
+		refused := asked == 1 && errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful)
 		now, nowErr := b.last(ctx, name)
 		switch {
+		case errors.Is(nowErr, fs.ErrNotExist) && refused && was != objects.Any:
+			return changed(name)
 		case errors.Is(nowErr, fs.ErrNotExist):
 			return nil
 		case nowErr != nil || now.version == e.version:

@@ -75,8 +75,8 @@ func parseS3(address string, getenv func(string) string) (S3Config, error) {
 		return S3Config{}, &AddressError{"want s3://BUCKET/PREFIX"}
 	}
 	if u.User != nil {
-		return S3Config{}, &AddressError{"others can see what is in an address: want the credentials in " +
-			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file of profiles"}
+		return S3Config{}, &AddressError{"others can see what is in an address: want the credentials " +
+			"in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file of profiles"}
 	}
 	c := S3Config{
 		Bucket:   u.Host,

@@ -48,6 +48,6 @@ func (s *S3) probe(ctx context.Context) error {
 type ConditionError struct{ Host, Header string }
 
 func (e *ConditionError) Error() string {
-	return fmt.Sprintf("the object store %s takes no notice of %s on PUT: two servers could write one "+
-		"memory there; want a store with conditional writes", e.Host, e.Header)
+	return fmt.Sprintf("the object store %s takes no notice of %s on PUT: two servers could write "+
+		"one memory there; want a store with conditional writes", e.Host, e.Header)
 }

@@ -29,7 +29,7 @@ type S3Config struct {
 	Region   string // "": the bucket's own at Amazon, elsewhere us-east-1
 	Bucket   string
 	Prefix   string // of the names of all objects, without a slash at its end; "": none
-	CA       string // file with the certificate of the authority of the store's server; "": the system's
+	CA       string // file with the certificate of the store's authority; "": the system's
 	Plain    bool   // a store on another machine need not have TLS
 }
 
@@ -268,7 +268,8 @@ func (s *S3) Delete(ctx context.Context, name, was string) error {
 	// that it is done where nothing is.
 	version, err := s.put(ctx, name, []byte(tombstone), was)
 	if err == nil && s.deletes {
-		s.remove(context.WithValue(ctx, conditionKey{}, version), name) // where it fails, the tombstone stays
+		// Where this fails, the tombstone stays.
+		s.remove(context.WithValue(ctx, conditionKey{}, version), name)
 	}
 	return err
 }
@@ -331,8 +332,9 @@ func (s *S3) failed(what, name string, err error) error {
 	case "NoSuchBucket":
 		return fmt.Errorf("the object store %s has no bucket %q: make it first", host, s.bucket)
 	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch":
-		return fmt.Errorf("the object store %s refuses these credentials for bucket %q (%s of %s%s): %w; "+
-			"they must allow to list, get, put and delete", host, s.bucket, what, s.prefix, name, err)
+		return fmt.Errorf("the object store %s refuses these credentials for bucket %q "+
+			"(%s of %s%s): %w; they must allow to list, get, put and delete", host, s.bucket, what,
+			s.prefix, name, err)
 	}
 	return fmt.Errorf("the object store %s, bucket %q: %s of %s%s: %w",
 		host, s.bucket, what, s.prefix, name, err)

@@ -32,10 +32,10 @@ const (
 // Several Systems may collect at the same time; that each chunk stays that is named, or is about to
 // be, rests on no clock:
 //
-//  1. Chunks that no record names are condemned: their list is put, and then the object collections,
-//     on the condition that it is as it was, with the next epoch.
-//  2. All records are read again. A record behind whose fence somebody may be writing is marked with
-//     the epoch.
+//  1. Chunks that no record names are condemned: their list is put, and then the object
+//     collections, on the condition that it is as it was, with the next epoch.
+//  2. All records are read again. A record behind whose fence somebody may be writing is marked
+//     with the epoch.
 //  3. Of the condemned chunks those are removed that no record names now.
 //
 // Whoever writes a file (a draft) chooses names of chunks first, reads collections after that, and
@@ -66,7 +66,8 @@ func (s *System) Collect(held func(fence []byte) bool) (removed int, err error) 
 	if err != nil || !slices.Contains(all.Lists, list) {
 		return 0, err
 	}
-	condemned = slices.DeleteFunc(condemned, func(object string) bool { return named[nameHash(object)] })
+	isNamed := func(object string) bool { return named[nameHash(object)] }
+	condemned = slices.DeleteFunc(condemned, isNamed)
 	err = each(len(condemned), func(i int) error {
 		return s.free(condemned[i])
 	})

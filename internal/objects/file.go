@@ -55,8 +55,8 @@ func (s *System) openIn(r *record, p place) (files.File, error) {
 		f.ends = append(f.ends, at)
 	}
 	if at != e.Size {
-		return nil, fmt.Errorf("%w: %s has parts of %d bytes, and should have %d", seal.ErrBroken, p.path, at,
-			e.Size)
+		return nil, fmt.Errorf("%w: %s has parts of %d bytes, and should have %d", seal.ErrBroken,
+			p.path, at, e.Size)
 	}
 	return f, nil
 }
@@ -67,7 +67,8 @@ func expand(e *entry) ([]byte, error) {
 		return nil, fmt.Errorf("%w: a head of %d bytes", seal.ErrBroken, e.HeadSize)
 	}
 	head := make([]byte, e.HeadSize)
-	if _, err := io.ReadFull(flate.NewReader(bytes.NewReader(e.Head)), head); err != nil && e.HeadSize > 0 {
+	_, err := io.ReadFull(flate.NewReader(bytes.NewReader(e.Head)), head)
+	if err != nil && e.HeadSize > 0 {
 		return nil, fmt.Errorf("%w: head: %w", seal.ErrBroken, err)
 	}
 	return head, nil

@@ -63,7 +63,11 @@ func read(t *testing.T, sys files.System, name string) string {
 	return string(data)
 }
 
-func TestMemory(t *testing.T) { objectstest.TestBucket(t, objectstest.NewMemory()) }
+// The bucket that tests use is held to the same contract as the real ones.
+func TestMemory(t *testing.T) {
+	b := objectstest.NewMemory()
+	objectstest.TestBucket(t, func(*testing.T) objects.Bucket { return b })
+}
 
 // Whoever has begun before the fence was changed changes nothing, in whatever order and however;
 // who has changed it himself goes on.

@@ -157,7 +157,8 @@ func (t *transaction) put(next *record) (version string, err error) {
 		return None, err
 	}
 	if len(data) > MaxObject {
-		return None, fmt.Errorf("object %s would have %d bytes and may have %d", t.name, len(data), MaxObject)
+		return None, fmt.Errorf("object %s would have %d bytes and may have %d", t.name, len(data),
+			MaxObject)
 	}
 	err = t.reach.do(func(ctx context.Context) (err error) {
 		version, err = t.bucket.Put(ctx, t.name, data, t.read.version)
