@@ -27,9 +27,10 @@ func (d distant) Put(ctx context.Context, name string, data []byte, was string) 
 	return d.Memory.Put(ctx, name, data, was)
 }
 
-// BenchmarkTurn measures what a turn takes of a store that others share: until the agent is held, which
-// its request waits for, and until what it has left is saved and given back, which nothing waits for. The
-// agent has 4000 tokens of 2 KiB, and 64 more at each turn, up to 6000; then it begins again.
+// BenchmarkTurn measures what a turn takes of a store that others share: until the agent is held,
+// which its request waits for, and until what it has left is saved and given back, which nothing
+// waits for. The agent has 4000 tokens of 2 KiB, and 64 more at each turn, up to 6000; then it
+// begins again.
 func BenchmarkTurn(b *testing.B) {
 	b.Run("folder", func(b *testing.B) { benchmarkTurns(b, files.OS{}, b.TempDir(), nil) })
 	for _, away := range []time.Duration{0, 2 * time.Millisecond, 20 * time.Millisecond} {

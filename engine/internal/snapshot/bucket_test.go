@@ -21,8 +21,9 @@ import (
 // large is a header with as much KV in a token as the smallest models have that people use.
 var large = Header{Fingerprint: "fake", Shape: kv.Shape{BlockTokens: 32, GlobalBytes: 2048}}
 
-// talk returns the snapshot of an agent whose conversation begins with the first common tokens of a seed
-// and goes on with others of its own. As of a model, a token's KV is decided by what comes before.
+// talk returns the snapshot of an agent whose conversation begins with the first common tokens of a
+// seed and goes on with others of its own. As of a model, a token's KV is decided by what comes
+// before.
 func talk(h Header, common, own int, seed uint64) *Snapshot {
 	h.Tokens = common + own
 	tokens := make([]int32, h.Tokens)
@@ -45,8 +46,8 @@ func talk(h Header, common, own int, seed uint64) *Snapshot {
 	return s
 }
 
-// A hundred agents that share a system prompt take little more in the bucket, and on the way to it and
-// from it, than what they do not share; sealed as well. Agents of two principals share nothing.
+// A hundred agents that share a system prompt take little more in the bucket, and on the way to it
+// and from it, than what they do not share; sealed as well. Agents of two principals share nothing.
 func TestBucketShares(t *testing.T) {
 	const agents, common, own = 100, 1000, 200
 	unique := int64(common+agents*own) * int64(large.GlobalBytes)
@@ -180,8 +181,8 @@ func TestBucketSealed(t *testing.T) {
 		if s, err = open(key(t, 2), key(t, 1)); err != nil {
 			t.Fatal(err)
 		}
-		// What is found to be wrong is put again, though it has the name that it should have: the tokens, and
-		// then the KV.
+		// What is found to be wrong is put again, though it has the name that it should have: the tokens,
+		// and then the KV.
 		for range 2 {
 			if _, _, err := conversation(s, named("ann")); err == nil {
 				t.Error("damaged chunks were read")

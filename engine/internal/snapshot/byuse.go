@@ -47,8 +47,8 @@ func (u byUse) remove(e *Entry) {
 	}
 }
 
-// first returns the entry of a principal that was unused for longest, but not that of agent keep; nil
-// if there is none.
+// first returns the entry of a principal that was unused for longest, but not that of agent keep;
+// nil if there is none.
 func (u byUse) first(principal string, keep kv.Agent) *Entry {
 	l := u[principal]
 	if l == nil {

@@ -119,8 +119,9 @@ func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() b
 	return true
 }
 
-// evictNext evicts the snapshot that next returns, and returns it. If another store uses it, it stays,
-// and is spared: the next call evicts another one, until readmit was called. The caller holds mu.
+// evictNext evicts the snapshot that next returns, and returns it. If another store uses it, it
+// stays, and is spared: the next call evicts another one, until readmit was called. The caller
+// holds mu.
 func (s *Store) evictNext(keep kv.Agent, meant func(string) bool, spared *[]*Entry) *Entry {
 	e := s.next(keep, meant)
 	if e == nil {
@@ -146,10 +147,10 @@ func (s *Store) readmit(spared []*Entry) {
 	}
 }
 
-// next returns the snapshot to delete next: the one unused for longest, of the principal whose files
-// take most among those for which meant is true. So a principal that floods the disk loses its own
-// memories before those of another. Pinned ones and that of agent keep are spared. The caller holds
-// mu.
+// next returns the snapshot to delete next: the one unused for longest, of the principal whose
+// files take most among those for which meant is true. So a principal that floods the disk loses
+// its own memories before those of another. Pinned ones and that of agent keep are spared. The
+// caller holds mu.
 func (s *Store) next(keep kv.Agent, meant func(string) bool) (found *Entry) {
 	largest := ""
 	for p := range s.byUse {

@@ -25,8 +25,12 @@ import (
 // tagBytes is the size of the tag.
 const tagBytes = sha256.Size
 
-// exportKeyFile has the key of tags in a store that has no other.
-const exportKeyFile = "export.key"
+// exportKeyFile has the key of tags in a store that has no other. Stores that share the directory
+// agree on it as they do on the files of an agent whose memory were exportName.
+const (
+	exportName    = "export"
+	exportKeyFile = exportName + ".key"
+)
 
 // tagKeys returns the keys of tags. An export is tagged with the first; an import may be tagged
 // with any of them.
@@ -39,24 +43,41 @@ func (s *Store) tagKeys() (keys [][]byte, err error) {
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
-	name := filepath.Join(s.dir, exportKeyFile)
-	key, err := files.ReadFile(s.sys, name)
-	if err == nil && len(key) == tagBytes {
-		return [][]byte{key}, nil
+	for {
+		key, err := s.exportKey()
+		if !errors.Is(err, files.ErrFenced) { // else another store has just made one
+			return [][]byte{key}, err
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+}
+
+// exportKey returns the key of tags that is kept beside the files, and makes it if there is none.
+func (s *Store) exportKey() (key []byte, err error) {
+	sys, release, err := s.guard(exportName, true)
+	if err != nil {
 		return nil, err
+	}
+	defer release()
+	path := filepath.Join(s.dir, exportKeyFile)
+	key, err = files.ReadFile(sys, path)
+	if err == nil && len(key) == tagBytes || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if s.fenced != nil { // where guard keeps nobody away, only one of two stores can take the lease
+		if err := s.writeLease(sys, exportName, lease{Owner: s.share.id}); err != nil {
+			return nil, err
+		}
 	}
 	key = make([]byte, tagBytes)
 	rand.Read(key)
-	err = files.Replace(s.sys, name, exportKeyFile+".*.tmp", func(f files.File) error {
+	err = files.Replace(sys, path, exportKeyFile+".*.tmp", func(f files.File) error {
 		_, err := f.Write(key)
 		return err
 	})
 	if err == nil {
-		err = s.sys.SyncDir(s.dir) // an export without its key could never be imported
+		err = sys.SyncDir(s.dir) // an export without its key could never be imported
 	}
-	return [][]byte{key}, err
+	return key, err
 }
 
 // Export writes an agent's memory to w, as Import takes it, for a principal.

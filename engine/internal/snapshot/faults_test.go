@@ -20,8 +20,8 @@ func filled(agent string, tokens int) *Snapshot {
 }
 
 // TestFailedSave: a save that fails leaves the agent's older memory, in the index as in the
-// directory, and nothing else. Where no more than the directory's sync fails, both have the new one,
-// which a loss of power may take.
+// directory, and nothing else. Where no more than the directory's sync fails, both have the new
+// one, which a loss of power may take.
 func TestFailedSave(t *testing.T) {
 	for _, at := range []filestest.Op{filestest.Create, filestest.Write, filestest.Sync,
 		filestest.Close, filestest.Rename, filestest.SyncDir} {
@@ -86,8 +86,8 @@ func onlyThese(t *testing.T, s *Store, dir string, agents ...string) {
 	}
 }
 
-// TestReadErrorAtStart: a memory that the disk fails to read, once or from then on, at whichever call
-// of a start, is left alone, and the next start has it. Its pin is not lost either.
+// TestReadErrorAtStart: a memory that the disk fails to read, once or from then on, at whichever
+// call of a start, is left alone, and the next start has it. Its pin is not lost either.
 func TestReadErrorAtStart(t *testing.T) {
 	for name, keys := range map[string][]*seal.Key{"plain": nil, "sealed": {key(t, 1)}} {
 		t.Run(name, func(t *testing.T) {

@@ -55,9 +55,9 @@ func written(f *testing.F, h Header) []byte {
 	return b.Bytes()
 }
 
-// FuzzMemory reads any bytes as an agent's memory: the start of a server, the lists, a restore. What
-// is taken has the checksums that the file says, and the memory that it takes is in proportion to
-// the file. With mend the checksum of the preamble is right.
+// FuzzMemory reads any bytes as an agent's memory: the start of a server, the lists, a restore.
+// What is taken has the checksums that the file says, and the memory that it takes is in proportion
+// to the file. With mend the checksum of the preamble is right.
 func FuzzMemory(f *testing.F) {
 	quiet(f)
 	for _, h := range []Header{small.of("ann", 9), sliding.of("ann", sliding.Tokens)} {
@@ -118,8 +118,8 @@ func put(t *testing.T, sys files.System, path string, data []byte) {
 }
 
 // FuzzImport takes any bytes as an export of an agent that somebody sends. It is taken whole, and
-// then exported as it came, or it is refused and leaves nothing behind. An export for a principal is
-// taken only with the tag of this server, which nobody can make.
+// then exported as it came, or it is refused and leaves nothing behind. An export for a principal
+// is taken only with the tag of this server, which nobody can make.
 func FuzzImport(f *testing.F) {
 	quiet(f)
 	exported := func(to string) []byte {

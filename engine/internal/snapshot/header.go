@@ -32,15 +32,15 @@ type Header struct {
 	Saved   time.Time // when this snapshot was begun
 }
 
-// MaxUncomputed is the maximum number of tokens at the end of a conversation that have no KV yet: one
-// that was drawn, and those that had to follow it.
+// MaxUncomputed is the maximum number of tokens at the end of a conversation that have no KV yet:
+// one that was drawn, and those that had to follow it.
 const MaxUncomputed = 16
 
 const (
 	family    = "loadstone memory "
 	format    = family + "4"
 	owned     = family + "5" // the same, of a principal or with a salt
-	maxHeader = 64 << 20     // bytes of JSON; a memory of a million tokens in blocks of one has as many
+	maxHeader = 64 << 20     // bytes of JSON: those of a memory of a million tokens in blocks of one
 	maxAgent  = 4096         // bytes of an agent's name that can be saved
 )
 

@@ -31,8 +31,8 @@ const Fence = "lease"
 
 const leaseSuffix = "." + Fence
 
-// owed is what a hold has instead of a lease when the file system failed: requests go on, and the lease
-// is taken before anything is written; see settle.
+// owed is what a hold has instead of a lease when the file system failed: requests go on, and the
+// lease is taken before anything is written; see settle.
 var owed = lease{Generation: -1}
 
 // same reports whether two leases are of the same taking.
@@ -111,8 +111,8 @@ func (sh *share) enter(agent kv.Agent) (h *hold, ready chan struct{}, first bool
 // the memory can be read as it is on disk, and nothing that comes of it is written. Release must be
 // called in any case.
 //
-// If others may have written since this store had the agent last, the index has what they wrote, and
-// Hold calls changed before it returns here or anywhere.
+// If others may have written since this store had the agent last, the index has what they wrote,
+// and Hold calls changed before it returns here or anywhere.
 func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error {
 	if s.share == nil || agent.Anonymous() {
 		return nil
@@ -136,8 +136,8 @@ func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error 
 	return nil
 }
 
-// acquire takes an agent's lease. It returns the zero lease if another store has it, and owed if the
-// files cannot be reached.
+// acquire takes an agent's lease. It returns the zero lease if another store has it, and owed if
+// the files cannot be reached.
 func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) (
 	grant lease, unchanged bool,
 ) {
@@ -170,9 +170,9 @@ func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) (
 	return grant, unchanged
 }
 
-// unchanged reports whether no other store has had an agent whose lease is now, since this one's index
-// was right: the lease is as it was then, or as this store has taken it without hearing so. The caller
-// holds mu.
+// unchanged reports whether no other store has had an agent whose lease is now, since this one's
+// index was right: the lease is as it was then, or as this store has taken it without hearing so.
+// The caller holds mu.
 func (sh *share) unchanged(agent kv.Agent, now lease) bool {
 	known, c := sh.known[agent], sh.claims[FileName(agent)]
 	return known.same(now) || now == c.grant && known.same(c.before)
@@ -430,10 +430,12 @@ func (s *Store) owning(agent kv.Agent, grant lease, f func(files.System) error) 
 	return err
 }
 
-// settle takes the lease that an agent's request would have taken if the file system had not failed, if
-// no other store has had the agent since this one had it last. The caller guards the memory, whose lease
-// is now. It returns the lease that this store has, and the one that is there.
-func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (grant, there lease, err error) {
+// settle takes the lease that an agent's request would have taken if the file system had not
+// failed, if no other store has had the agent since this one had it last. The caller guards the
+// memory, whose lease is now. It returns the lease that this store has, and the one that is there.
+func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (
+	grant, there lease, err error,
+) {
 	sh := s.share
 	sh.mu.Lock()
 	h, unchanged := sh.holds[agent], sh.unchanged(agent, now)
@@ -446,7 +448,8 @@ func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (grant, ther
 	case has != (lease{}) && has == paid:
 		return has, now, nil // it was settled
 	case has != owed || !unchanged:
-		return lease{}, now, fmt.Errorf("%w: it went on while this one could not reach the files", ErrTaken)
+		return lease{}, now,
+			fmt.Errorf("%w: it went on while this one could not reach the files", ErrTaken)
 	}
 	if grant, err = s.putLease(sys, FileName(agent), now); err != nil {
 		return lease{}, now, err

@@ -33,8 +33,8 @@ func (p *plainFile) another() (io.ReadSeeker, bool) {
 	return io.NewSectionReader(p.f, 0, p.size), true
 }
 
-// fileKeys returns the keys with which the store seals its files. A bucket's System seals what it puts
-// by itself: sealed as files, what memories have in common would differ.
+// fileKeys returns the keys with which the store seals its files. A bucket's System seals what it
+// puts by itself: sealed as files, what memories have in common would differ.
 func (s *Store) fileKeys() []*seal.Key {
 	if s.fenced != nil {
 		return nil

@@ -27,19 +27,19 @@ import (
 //	locks/NN     locked for the moment in which a store changes the files of an agent, or its lease
 //	NAME.lease   which store may write NAME.memory; see lease
 //
-// In a bucket (files.Fenced) there are no locks of agents' files: a change is made on the condition that
-// the lease has not changed. What follows is for a directory.
+// In a bucket (files.Fenced) there are no locks of agents' files: a change is made on the condition
+// that the lease has not changed. What follows is for a directory.
 //
-// That two stores never write one memory rests on the locks alone, and on no clock: who writes holds
-// the agent's lock while it compares the lease with the one that it was given and renames the file.
-// A store that was stopped in its middle, or has lost its lease in another way, finds another lease
-// there and writes nothing. So the locks must hold between all machines that mount the directory:
-// NFS 4 and NFS 3 with lockd do that, mounts with nolock or local_lock do not. Where a machine is cut
-// off for longer than the file server keeps its locks, just between the comparison and the rename,
-// that rename may still come and put an older memory in the place of a newer one.
+// That two stores never write one memory rests on the locks alone, and on no clock: who writes
+// holds the agent's lock while it compares the lease with the one that it was given and renames the
+// file. A store that was stopped in its middle, or has lost its lease in another way, finds another
+// lease there and writes nothing. So the locks must hold between all machines that mount the
+// directory: NFS 4 and NFS 3 with lockd do that, mounts with nolock or local_lock do not. Where a
+// machine is cut off for longer than the file server keeps its locks, just between the comparison
+// and the rename, that rename may still come and put an older memory in the place of a newer one.
 //
-// Clocks only decide how long a store that hangs is waited for, and each store uses its own: it looks
-// whether the time of the other's file has changed, not what time it is.
+// Clocks only decide how long a store that hangs is waited for, and each store uses its own: it
+// looks whether the time of the other's file has changed, not what time it is.
 type share struct {
 	sys   files.System
 	dir   string
@@ -65,7 +65,7 @@ const (
 	membersDir = "members"
 	locksDir   = "locks"
 
-	joinWait     = 5 * time.Second       // for a store that is about to join, or uses the directory alone
+	joinWait     = 5 * time.Second       // for a store that is about to join, or has the directory alone
 	guardWait    = 10 * time.Second      // for a lock that is held for a moment
 	refreshEvery = time.Minute           // the index is compared with the directory
 	collectEvery = 15 * time.Minute      // what no memory needs any more is looked for in a bucket
@@ -76,8 +76,8 @@ const (
 // OpenShared is OpenStore for a directory that other stores use as well, all of them opened so and
 // for the same model. Before a memory is written, and before it is read if it is to be the newest,
 // Hold must have been called. term is how long a store that hangs keeps its leases; one whose
-// process has ended loses them at once. Quotas are those of the whole directory: of what others have
-// written a store learns within a minute.
+// process has ended loses them at once. Quotas are those of the whole directory: of what others
+// have written a store learns within a minute.
 func OpenShared(sys files.System, dir string, match Header, quota int64, ttl, term time.Duration,
 	keys ...*seal.Key,
 ) (*Store, error) {
@@ -226,8 +226,8 @@ func await(sys files.System, path string, longest time.Duration) (unlock func(),
 // lease, until release is called.
 //
 // Changes are made on sys: where it has fences, nobody is kept from anything, and a change fails if
-// another store has changed the lease since. The files are as they are now if latest, and else may be as
-// this store has left them.
+// another store has changed the lease since. The files are as they are now if latest, and else may
+// be as this store has left them.
 func (s *Store) guard(name string, latest bool) (sys files.System, release func(), err error) {
 	if s.fenced != nil {
 		sys, err = s.view(name, latest)
@@ -244,8 +244,8 @@ func (s *Store) guard(name string, latest bool) (sys files.System, release func(
 	return s.sys, release, nil
 }
 
-// view returns a file system in which the files of the agent whose memory has a name are as they were
-// at one moment, where there is such a thing.
+// view returns a file system in which the files of the agent whose memory has a name are as they
+// were at one moment, where there is such a thing.
 func (s *Store) view(name string, latest bool) (files.System, error) {
 	if s.fenced == nil {
 		return s.sys, nil
@@ -335,8 +335,8 @@ func (s *Store) tend() {
 	}
 }
 
-// collect frees what no memory needs any more. It is kept where a lease is held, behind which somebody
-// may be writing.
+// collect frees what no memory needs any more. It is kept where a lease is held, behind which
+// somebody may be writing.
 func (s *Store) collect() {
 	n, err := s.fenced.Collect(func(text []byte) bool {
 		var l lease
@@ -349,7 +349,8 @@ func (s *Store) collect() {
 	}
 }
 
-// seen notes when a member has touched its file, and reports whether it has done so within the term.
+// seen notes when a member has touched its file, and reports whether it has done so within the
+// term.
 func (sh *share) seen(id string, touched time.Time) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

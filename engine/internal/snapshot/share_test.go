@@ -229,8 +229,8 @@ func TestShareExcludes(t *testing.T) {
 	})
 }
 
-// saveStopped has a store that shares a directory with another save a turn of 3 tokens, wait, and save
-// one of 5, before whose n-th call of the disk its process is stopped. saved gets the outcome.
+// saveStopped has a store that shares a directory with another save a turn of 3 tokens, wait, and
+// save one of 5, before whose n-th call of the disk its process is stopped. saved gets the outcome.
 func saveStopped(t *testing.T, g ground, n int, wait time.Duration) (
 	p process, a, b *Store, saved chan error) {
 	t.Helper()
@@ -252,9 +252,9 @@ func saveStopped(t *testing.T, g ground, n int, wait time.Duration) (
 }
 
 // A store that is stopped before any call of a save, and resumed after another has had the time to
-// take over: the one that took over has written, and the other one says that it has not, or the other
-// way around. Both have only where the other has found what the stopped one had written. The file is
-// the winner's.
+// take over: the one that took over has written, and the other one says that it has not, or the
+// other way around. Both have only where the other has found what the stopped one had written. The
+// file is the winner's.
 func TestShareStopped(t *testing.T) { onBoth(t, testShareStopped) }
 
 func testShareStopped(t *testing.T, fresh func() ground) {
@@ -386,9 +386,9 @@ func TestShareFaults(t *testing.T) {
 	}
 }
 
-// Any operation on a bucket may fail in any way, and what was asked for may still be done, or done long
-// after: what one store has promised the other one finds, and nothing comes in place of what the other one
-// has written since.
+// Any operation on a bucket may fail in any way, and what was asked for may still be done, or done
+// long after: what one store has promised the other one finds, and nothing comes in place of what
+// the other one has written since.
 func TestShareBucketFaults(t *testing.T) {
 	quiet(t)
 	for _, kind := range objectstest.AllFaults {
@@ -443,8 +443,8 @@ func TestShareBucketFaults(t *testing.T) {
 	}
 }
 
-// A bucket that is away for a while costs no turn: what was said meanwhile is saved once it is back,
-// unless another store has had the agent.
+// A bucket that is away for a while costs no turn: what was said meanwhile is saved once it is
+// back, unless another store has had the agent.
 func TestShareAway(t *testing.T) {
 	quiet(t)
 	for _, taken := range []bool{false, true} {
@@ -504,8 +504,8 @@ func TestShareAway(t *testing.T) {
 	}
 }
 
-// Of two models, the second one to use a bucket is refused, and not once the first has ended, although
-// that was killed.
+// Of two models, the second one to use a bucket is refused, and not once the first has ended,
+// although that was killed.
 func TestShareBucketExcludes(t *testing.T) {
 	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -529,6 +529,48 @@ func TestShareBucketExcludes(t *testing.T) {
 		b.Close()
 		a.Close()
 	})
+}
+
+// Stores that share a directory tag exports with one key, although one of them is stopped before
+// any call that it makes for it, while the other one needs it, too.
+func TestShareExportKey(t *testing.T) { onBoth(t, testShareExportKey) }
+
+func testShareExportKey(t *testing.T, fresh func() ground) {
+	n := 1
+	for done := false; !done; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			g := fresh()
+			a, p := member(t, g)
+			b, _ := member(t, g)
+			key := func(s *Store) string {
+				keys, err := s.tagKeys()
+				if err != nil {
+					return err.Error()
+				}
+				return fmt.Sprintf("%x", keys)
+			}
+			p.StopAt(n)
+			first := make(chan string, 1)
+			go func() { first <- key(a) }()
+			synctest.Wait()
+			done = !p.Stopped()
+			second := key(b)
+			p.Resume()
+			if strings.Contains(second, files.ErrLocked.Error()) { // the one that is stopped had the lock
+				second = key(b)
+			}
+			c, _ := member(t, g)
+			if first := <-first; first != second || len(first) != 2*tagBytes+2 || key(c) != first {
+				t.Errorf("stopped before call %d: the keys are %s, %s and %s", n, first, second, key(c))
+			}
+			a.Close()
+			b.Close()
+			c.Close()
+		})
+	}
+	if n < 5 {
+		t.Errorf("a key was made in %d calls, without one of them seen", n-2)
+	}
 }
 
 // The quota counts what all have written, and takes no memory that another one is at work with or
@@ -572,7 +614,8 @@ func testShareQuota(t *testing.T, fresh func() ground) {
 	})
 }
 
-// BenchmarkHold measures what a shared directory costs a turn: an agent's lease is taken and given back.
+// BenchmarkHold measures what a shared directory costs a turn: an agent's lease is taken and given
+// back.
 func BenchmarkHold(b *testing.B) {
 	s, err := OpenShared(files.OS{}, b.TempDir(), small, 1<<20, 0, shareTerm)
 	if err != nil {

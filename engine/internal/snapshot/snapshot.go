@@ -267,17 +267,17 @@ func writeAll(w io.Writer, pieces ...[]byte) error {
 	return nil
 }
 
-// A cutter is a file that keeps once what it has in common with others, if it is told where that may
-// begin.
+// A cutter is a file that keeps once what it has in common with others, if it is told where that
+// may begin.
 type cutter interface{ Cut() }
 
 // cutBytes is how large a part is at least, but for those in the window.
 const cutBytes = 16 << 10
 
-// cutBefore cuts a file before chunk i, where w wants that; -1 stands for what follows the header. Where
-// it does depends on the conversation's beginning alone, as what is to be shared does: at every block
-// from the window on, whose content will change when the window moves on, and at every so many blocks
-// before.
+// cutBefore cuts a file before chunk i, where w wants that; -1 stands for what follows the header.
+// Where it does depends on the conversation's beginning alone, as what is to be shared does: at
+// every block from the window on, whose content will change when the window moves on, and at every
+// so many blocks before.
 func (h *Header) cutBefore(w io.Writer, i int) {
 	c, ok := w.(cutter)
 	if !ok {

@@ -197,7 +197,7 @@ func (s *Store) scan() error {
 			s.durable[strings.TrimSuffix(f.Name(), durableSuffix)+".memory"] = true
 		}
 	}
-	slices.SortFunc(found, func(a, b *Entry) int { return a.Used.Compare(b.Used) }) // as byUse has them
+	slices.SortFunc(found, func(a, b *Entry) int { return a.Used.Compare(b.Used) }) // as in byUse
 	s.mu.Lock()
 	for _, f := range all {
 		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
@@ -285,9 +285,9 @@ func lookPinned(sys files.System, e *Entry, path string) {
 	e.Pinned = !errors.Is(err, fs.ErrNotExist)
 }
 
-// scanFile returns what the index is to know of a file, which it sets aside if that is of no use. One
-// that the disk fails to read stays as it is, to be read again, unless a newer memory takes its place
-// before.
+// scanFile returns what the index is to know of a file, which it sets aside if that is of no use.
+// One that the disk fails to read stays as it is, to be read again, unless a newer memory takes its
+// place before.
 func (s *Store) scanFile(path string) *Entry {
 	sys, release, err := s.guard(filepath.Base(path), true)
 	if err != nil {
@@ -407,8 +407,8 @@ func (s *Store) Find(agent kv.Agent) (Entry, bool) {
 	return *e, true
 }
 
-// listed is how many entries List looks at while it keeps others, the engine's goroutine among them,
-// from the index.
+// listed is how many entries List looks at while it keeps others, the engine's goroutine among
+// them, from the index.
 const listed = 1000
 
 // List returns what is known of the files of the agents that are wanted, in no order. What changes
