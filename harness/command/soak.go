@@ -21,6 +21,7 @@ import (
 	"loadstone/harness/soak"
 	"loadstone/harness/table"
 	"loadstone/harness/terminal"
+	"loadstone/internal/freeport"
 )
 
 const soakAbout = `Runs agents against a server for the time -for and tests whether the server
@@ -77,7 +78,11 @@ func soakCommand(ctx context.Context, e *env, args []string) (failure error) {
 		defer os.RemoveAll(memories)
 		// The folder is large enough for agents to return, and small enough to be full soon: while
 		// it fills up, it grows.
-		o.serve = append([]string{"-agents-dir", memories, "-agents-disk", "512MiB"}, o.serve...)
+		own := []string{"-agents-dir", memories, "-agents-disk", "512MiB"}
+		if o.restartEvery > 0 { // at its address, which nobody is to be given meanwhile
+			own = append(own, "-addr", freeport.Address())
+		}
+		o.serve = append(own, o.serve...)
 	}
 	m, err := begin(ctx, e, &o.measurementOptions, "soak-")
 	if err != nil {

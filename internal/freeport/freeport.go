@@ -1,7 +1,8 @@
-// Package freeport has addresses for tests that must know one before a server has it, or that end a
-// server and start it again at its address. A port that the system gave away and that is closed again
-// is the next one's that asks, perhaps another test's: one in some hundred such tests fails for that.
-// These ports are below those that systems give away, and each process has its own.
+// Package freeport has addresses for those who must know one before a server has it, or who end a
+// server and start it again at its address: tests, and loadstone soak. A port that the system gave
+// away and that is closed again is the next one's that asks, perhaps another test's: one in some
+// hundred such tests fails for that. These ports are below those that systems give away, and each
+// process has its own.
 package freeport
 
 import (
