@@ -79,6 +79,16 @@ func (g *growing) turn(principal, agent string, seed int32, tokens int) {
 	}
 }
 
+// stepOn measures a step once 64 requests have ended, each of which ask has followed by another.
+func (g *growing) stepOn(b *testing.B, ask func(*sequence)) {
+	for g.ends < 64 {
+		g.step(ask)
+	}
+	for b.Loop() {
+		g.step(ask)
+	}
+}
+
 // heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
@@ -90,9 +100,10 @@ func heap() uint64 {
 // BenchmarkGrowthAgents measures a turn of one agent among agents that all have a memory of 128
 // tokens in the pool: admission, two steps, and what it leaves.
 //
-//	what=turn    the agents ask again, one after the other; B/agent is what the engine has of one beside
-//	             its KV
-//	what=evict   the pool is full, so that each turn, of an agent that is new, evicts another's memory
+//	what=turn    the agents ask again, one after the other; B/agent is what the engine has of one
+//	             beside its KV
+//	what=evict   the pool is full, so that each turn, of an agent that is new, evicts another's
+//	             memory
 func BenchmarkGrowthAgents(b *testing.B) {
 	for _, what := range []string{"turn", "evict"} {
 		for _, agents := range []int{10, 100, 1000, 10_000, 100_000} {
@@ -205,12 +216,7 @@ func BenchmarkGrowthStreams(b *testing.B) {
 			for range 32 + streams {
 				ask(nil)
 			}
-			for g.ends < 64 {
-				g.step(ask)
-			}
-			for b.Loop() {
-				g.step(ask)
-			}
+			g.stepOn(b, ask)
 		})
 	}
 	for _, streams := range sizes {
@@ -233,8 +239,8 @@ func BenchmarkGrowthStreams(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthPrincipals measures what a step of 32 streams costs beside 2000 requests that wait,
-// of so many principals, and a turn in a full pool of 1000 agents that belong to so many.
+// BenchmarkGrowthPrincipals measures what a step of 32 streams costs beside 2000 requests that
+// wait, of so many principals, and a turn in a full pool of 1000 agents that belong to so many.
 func BenchmarkGrowthPrincipals(b *testing.B) {
 	sizes := []int{1, 10, 100, 1000}
 	for _, principals := range sizes {
@@ -242,16 +248,14 @@ func BenchmarkGrowthPrincipals(b *testing.B) {
 			g := newGrowing(1<<17, 32, 256)
 			g.principals = principals
 			n := 0
-			ask := func(*sequence) { g.ask(fmt.Sprint(n%principals), fmt.Sprint(n), int32(n), 66, 32); n++ }
+			ask := func(*sequence) {
+				g.ask(fmt.Sprint(n%principals), fmt.Sprint(n), int32(n), 66, 32)
+				n++
+			}
 			for range 2032 {
 				ask(nil)
 			}
-			for g.ends < 64 {
-				g.step(ask)
-			}
-			for b.Loop() {
-				g.step(ask)
-			}
+			g.stepOn(b, ask)
 		})
 	}
 	for _, principals := range sizes {
@@ -299,7 +303,9 @@ func BenchmarkGrowthHistory(b *testing.B) {
 		})
 	}
 	for _, tokens := range sizes {
-		b.Run(fmt.Sprintf("what=decode/tokens=%d", tokens), func(b *testing.B) { decodeAfter(b, tokens) })
+		b.Run(fmt.Sprintf("what=decode/tokens=%d", tokens), func(b *testing.B) {
+			decodeAfter(b, tokens)
+		})
 	}
 	for _, tokens := range sizes {
 		b.Run(fmt.Sprintf("what=save/tokens=%d", tokens), func(b *testing.B) { saveOf(b, tokens) })

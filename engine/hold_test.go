@@ -29,7 +29,8 @@ type replica struct {
 	}
 }
 
-// A ground is what engines share in a test: a directory on a file system or, if that is nil, a bucket.
+// A ground is what engines share in a test: a directory on a file system or, if that is nil, a
+// bucket.
 type ground struct {
 	sim    *filestest.Sim
 	bucket *objectstest.Memory
@@ -49,7 +50,8 @@ func sharedConfig() Config {
 	return cfg
 }
 
-// startReplica starts an engine on a ground that others use as well.
+// startReplica starts an engine on a ground that others use as well. It is closed when the test
+// ends, if not before.
 func startReplica(t *testing.T, g ground) *replica {
 	t.Helper()
 	r, cfg := &replica{}, sharedConfig()
@@ -64,8 +66,16 @@ func startReplica(t *testing.T, g ground) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { e.Close() })
 	r.Engine = e
 	return r
+}
+
+// startTwo starts two that share a ground, a new one.
+func startTwo(t *testing.T, fresh func() ground) (a, b *replica) {
+	t.Helper()
+	g := fresh()
+	return startReplica(t, g), startReplica(t, g)
 }
 
 // kill ends the process; what its engine does afterwards nobody sees.
@@ -91,11 +101,10 @@ func TestMoves(t *testing.T) { onBoth(t, testMoves) }
 
 func testMoves(t *testing.T, fresh func() ground) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := fresh()
+		g := fresh()
 		var all [3]*replica
 		for i := range all {
-			all[i] = startReplica(t, sim)
-			defer all[i].Close()
+			all[i] = startReplica(t, g)
 		}
 		text := count(1, 9)
 		for turn := range 9 {
@@ -136,10 +145,7 @@ func TestMovesAgents(t *testing.T) { onBoth(t, testMovesAgents) }
 
 func testMovesAgents(t *testing.T, fresh func() ground) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := fresh()
-		a, b := startReplica(t, sim), startReplica(t, sim)
-		defer a.Close()
-		defer b.Close()
+		a, b := startTwo(t, fresh)
 		text, _ := a.turn(t, "ann", count(1, 9))
 		of, there := a.Principal(""), b.Principal("")
 		if err := there.SetDurable("ann", true); err != nil { // waits until a has saved
@@ -173,16 +179,16 @@ func testMovesAgents(t *testing.T, fresh func() ground) {
 }
 
 // An engine that ends gives its agents to the others, and one that is killed loses them at once,
-// with what was not on disk. Of a bucket's nobody sees that it was killed: it is waited for as if it hung.
+// with what was not on disk. Of a bucket's nobody sees that it was killed: it is waited for as if
+// it hung.
 func TestMovesFromTheDead(t *testing.T) { onBoth(t, testMovesFromTheDead) }
 
 func testMovesFromTheDead(t *testing.T, fresh func() ground) {
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sim := fresh()
-				a, b := startReplica(t, sim), startReplica(t, sim)
-				defer b.Close()
+				g := fresh()
+				a, b := startReplica(t, g), startReplica(t, g)
 				s := durable(t, a.Engine, "ann", count(1, 9))
 				if err := s.Saved(t.Context()); err != nil {
 					t.Fatal(err)
@@ -193,7 +199,7 @@ func testMovesFromTheDead(t *testing.T, fresh func() ground) {
 				if killed {
 					a.kill()
 					want = len(first) - 1
-					if sim.bucket != nil {
+					if g.bucket != nil {
 						time.Sleep(2 * sharedConfig().leaseTerm())
 					}
 				} else {
@@ -209,9 +215,9 @@ func testMovesFromTheDead(t *testing.T, fresh func() ground) {
 	}
 }
 
-// Three engines are restarted one after the other while agents talk, each at an engine of its own or, while
-// that is away, at the next: no turn fails, each answer is the one that there is, and each turn finds all
-// of its agent's memory.
+// Three engines are restarted one after the other while agents talk, each at an engine of its own
+// or, while that is away, at the next: no turn fails, each answer is the one that there is, and
+// each turn finds all of its agent's memory.
 func TestMovesInRollingRestart(t *testing.T) { onBoth(t, testMovesInRollingRestart) }
 
 func testMovesInRollingRestart(t *testing.T, fresh func() ground) {
@@ -235,9 +241,10 @@ func testMovesInRollingRestart(t *testing.T, fresh func() ground) {
 				text := count(agent, 9)
 				for turn := range turns {
 					prompt := slices.Concat(text, count(turn, 3))
-					s, err := at(agent).Submit(t.Context(), Request{Agent: fmt.Sprint(agent), Prompt: prompt, MaxTokens: 4})
+					q := Request{Agent: fmt.Sprint(agent), Prompt: prompt, MaxTokens: 4}
+					s, err := at(agent).Submit(t.Context(), q)
 					for i := 1; errors.Is(err, ErrDraining) && i < len(all); i++ { // as a proxy does
-						s, err = at(agent+i).Submit(t.Context(), Request{Agent: fmt.Sprint(agent), Prompt: prompt, MaxTokens: 4})
+						s, err = at(agent+i).Submit(t.Context(), q)
 					}
 					if err != nil {
 						t.Errorf("turn %d of agent %d: %v", turn, agent, err)
@@ -245,9 +252,10 @@ func testMovesInRollingRestart(t *testing.T, fresh func() ground) {
 					}
 					got := drainTokens(s)
 					res := s.Result()
-					if want := greedy(prompt, 4); !slices.Equal(got, want) || turn > 0 && res.CachedTokens != len(text)-1 {
-						t.Errorf("turn %d of agent %d: %v, want %v and %d tokens cached: %+v", turn, agent, got, want,
-							len(text)-1, res)
+					if want := greedy(prompt, 4); !slices.Equal(got, want) ||
+						turn > 0 && res.CachedTokens != len(text)-1 {
+						t.Errorf("turn %d of agent %d: %v, want %v and %d tokens cached: %+v", turn, agent,
+							got, want, len(text)-1, res)
 					}
 					if res.Tier == TierDisk {
 						moved.Add(1)
@@ -290,10 +298,7 @@ func TestMovesFromTheStopped(t *testing.T) { onBoth(t, testMovesFromTheStopped) 
 func testMovesFromTheStopped(t *testing.T, fresh func() ground) {
 	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
-		sim := fresh()
-		a, b := startReplica(t, sim), startReplica(t, sim)
-		defer a.Close()
-		defer b.Close()
+		a, b := startTwo(t, fresh)
 		text, _ := a.turn(t, "ann", count(1, 9))
 		time.Sleep(2 * time.Second)
 		s := durable(t, a.Engine, "bob", count(2, 9)) // so that the disk is at rest
@@ -346,10 +351,7 @@ func TestSupersededDurable(t *testing.T) { onBoth(t, testSupersededDurable) }
 func testSupersededDurable(t *testing.T, fresh func() ground) {
 	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
-		sim := fresh()
-		a, b := startReplica(t, sim), startReplica(t, sim)
-		defer a.Close()
-		defer b.Close()
+		a, b := startTwo(t, fresh)
 		s, err := a.Submit(t.Context(), Request{Agent: "ann", Prompt: count(1, 9), MaxTokens: 4,
 			Durable: true})
 		if err != nil {
@@ -372,12 +374,13 @@ func testSupersededDurable(t *testing.T, fresh func() ground) {
 	})
 }
 
-// A walk has agents go at random between engines that are stopped, resumed, killed, closed and started,
-// and compares each answer with the one of a single engine, and the disk with what was promised.
+// A walk has agents go at random between engines that are stopped, resumed, killed, closed and
+// started, and compares each answer with the one of a single engine, and the disk with what was
+// promised.
 type walk struct {
 	*testing.T
 	rng      *rand.Rand
-	sim      ground
+	ground   ground
 	replicas [3]*replica
 	texts    map[string][]int32 // each agent's conversation
 	promised map[string]int     // how many tokens of it are on disk for certain
@@ -392,11 +395,11 @@ func (w *walk) step() {
 	switch n := w.rng.IntN(100); {
 	case n < 4:
 		r.kill()
-		w.replicas[i] = startReplica(w.T, w.sim)
+		w.replicas[i] = startReplica(w.T, w.ground)
 	case n < 8:
 		r.process.Resume() // SIGTERM ends no process that is stopped
 		r.Close()
-		w.replicas[i] = startReplica(w.T, w.sim)
+		w.replicas[i] = startReplica(w.T, w.ground)
 	case n < 12:
 		r.process.Stop()
 	case n < 30:
@@ -408,8 +411,8 @@ func (w *walk) step() {
 	}
 }
 
-// turn has an agent ask a replica that answers: one that is stopped does not, and no client hears of
-// it.
+// turn has an agent ask a replica that answers: one that is stopped does not, and no client hears
+// of it.
 func (w *walk) turn(r *replica, agent string) {
 	if r.process.Stopped() {
 		return
@@ -421,7 +424,8 @@ func (w *walk) turn(r *replica, agent string) {
 	}
 	prompt := slices.Concat(text, count(w.rng.IntN(50), 1+w.rng.IntN(9)))
 	wait := w.rng.IntN(3) == 0
-	s, err := r.Submit(w.Context(), Request{Agent: agent, Prompt: prompt, MaxTokens: 4, Durable: wait})
+	s, err := r.Submit(w.Context(),
+		Request{Agent: agent, Prompt: prompt, MaxTokens: 4, Durable: wait})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -455,10 +459,10 @@ func testMovesAtRandom(t *testing.T, fresh func() ground) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &walk{T: t, rng: rand.New(rand.NewPCG(seed, 1)), sim: fresh(),
+				w := &walk{T: t, rng: rand.New(rand.NewPCG(seed, 1)), ground: fresh(),
 					texts: map[string][]int32{}, promised: map[string]int{}}
 				for i := range w.replicas {
-					w.replicas[i] = startReplica(t, w.sim)
+					w.replicas[i] = startReplica(t, w.ground)
 				}
 				for range 150 {
 					w.step()
@@ -467,8 +471,7 @@ func testMovesAtRandom(t *testing.T, fresh func() ground) {
 					r.process.Resume()
 					r.Close()
 				}
-				last := startReplica(t, w.sim)
-				defer last.Close()
+				last := startReplica(t, w.ground)
 				for agent, n := range w.promised {
 					text := w.texts[agent]
 					if got := savedTokens(last.Engine, agent); len(got) < n ||
