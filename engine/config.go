@@ -46,9 +46,9 @@ type Config struct {
 	// on others that mount it. An agent's memory then moves to the engine that gets its next request.
 	// See "Several engines on one directory" in the documentation of the package
 	Shared bool
-	// Bucket keeps agents' memories in an object store instead of in a directory. It is Shared, and Dir
-	// must be empty. SealKeys seal what is put there. The caller closes it, after the engine. See "An
-	// object store" in the documentation of the package
+	// Bucket keeps agents' memories in an object store instead of in a directory. It is Shared, and
+	// Dir must be empty. SealKeys seal what is put there. The caller closes it, after the engine. See
+	// "An object store" in the documentation of the package
 	Bucket objects.Bucket
 	// Lease is how long an engine that hangs is waited for: then others have what it has not saved of
 	// its agents computed anew. One whose process has ended is not waited for. 0: 15 seconds
@@ -110,7 +110,8 @@ func (c *Config) complete() (kv.Layout, error) {
 	if c.Bucket != nil && (c.Dir != "" || c.Files != nil) {
 		return kv.Layout{}, errors.New("engine: Config has a Bucket, and Dir or Files besides")
 	}
-	if _, system := cmp.Or[files.System](c.Files, files.OS{}).(files.OS); system && c.Shared && c.Bucket == nil && !files.Locks {
+	_, system := cmp.Or[files.System](c.Files, files.OS{}).(files.OS)
+	if system && c.Shared && c.Bucket == nil && !files.Locks {
 		return kv.Layout{}, errors.New("engine: Config.Shared needs files that can be locked, " +
 			"which this operating system does not have")
 	}

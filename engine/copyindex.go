@@ -3,8 +3,8 @@ package engine
 // A copyIndex finds where the last tokens of a text came before. It holds where each run of
 // draftKey tokens ended last, by hash, counted from 1, in buckets of two. Another run may have the
 // same hash, and the text may have gone on otherwise since, so that what is found is compared with
-// the text. The zero value is that of no text. It takes 8 to 16 bytes and a few nanoseconds for each
-// token.
+// the text. The zero value is that of no text. It takes 8 to 16 bytes and a few nanoseconds for
+// each token.
 type copyIndex struct {
 	ends    []int32
 	indexed int // how many tokens of the text are in ends
@@ -65,9 +65,9 @@ func (x *copyIndex) hash(key []int32) uint32 {
 	return uint32(h) & uint32(len(x.ends)-1)
 }
 
-// find returns what followed the last time the text ended as it does, at most n tokens, and how many
-// tokens before that were the same, as far as drafts ask; nil and 0 if it never did. What it returns
-// is a part of tokens.
+// find returns what followed the last time the text ended as it does, at most n tokens, and how
+// many tokens before that were the same, as far as drafts ask; nil and 0 if it never did. What it
+// returns is a part of tokens.
 func (x *copyIndex) find(tokens []int32, n int) (found []int32, same int) {
 	if len(tokens) <= draftKey || n < 1 {
 		return nil, 0

@@ -15,10 +15,10 @@ import (
 )
 
 // BenchmarkDrafts has five kinds of answers made with drafts and without, in turns: a file written
-// again with one change, calls of a tool as JSON, an answer that quotes its document, free prose, and
-// a form held to a strict JSON schema, which has a turn without what the schema knows ahead as well.
-// Each operation has one answer of each; its length is 256 tokens, or less where the model ends it.
-// It fails where the answers differ.
+// again with one change, calls of a tool as JSON, an answer that quotes its document, free prose,
+// and a form held to a strict JSON schema, which has a turn without what the schema knows ahead as
+// well. Each operation has one answer of each; its length is 256 tokens, or less where the model
+// ends it. It fails where the answers differ.
 func BenchmarkDrafts(b *testing.B) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		b.Run("model="+name, func(b *testing.B) {
@@ -76,7 +76,8 @@ type work struct {
 	vocabulary *grammar.Vocabulary
 }
 
-// answer answers it, without drafts, with copies of the context alone, or with all drafts there are.
+// answer answers it, without drafts, with copies of the context alone, or with all drafts there
+// are.
 func (w *work) answer(b *testing.B, drafts, ahead bool) ([]int32, Result) {
 	e, err := New(Config{Model: w.model, KVBytes: benchTokens * int64(tokenBytes(w.model)),
 		NoDrafts: !drafts})

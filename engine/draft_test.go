@@ -155,8 +155,8 @@ func (f form) ahead(answer []int32, n int) (tokens []int32, sure int) {
 	return tokens, sure
 }
 
-// TestFind is what an index finds, against a search from the end: in texts that grow, and that go on
-// otherwise from some token on, as an agent's next request may.
+// TestFind is what an index finds, against a search from the end: in texts that grow, and that go
+// on otherwise from some token on, as an agent's next request may.
 func TestFind(t *testing.T) {
 	found, missed := 0, 0
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -216,8 +216,8 @@ func lastFollowed(text []int32, n int) []int32 {
 	return nil
 }
 
-// With drafts an answer takes fewer steps and is the same: greedy and drawn, with penalties, a mask,
-// log-probabilities and stops.
+// With drafts an answer takes fewer steps and is the same: greedy and drawn, with penalties, a
+// mask, log-probabilities and stops.
 func TestDraftsChangeNoAnswer(t *testing.T) {
 	answer := func(r Request, drafts bool) (out []Token, res Result, steps int) {
 		m := newFake()
@@ -272,8 +272,8 @@ func TestDraftsChangeNoAnswer(t *testing.T) {
 	}
 }
 
-// A token that is the only one which may come takes no step of its own and is drawn of no row, unless
-// its log-probabilities are wanted. Answers are the same.
+// A token that is the only one which may come takes no step of its own and is drawn of no row,
+// unless its log-probabilities are wanted. Answers are the same.
 func TestForcedTokens(t *testing.T) {
 	count := func(r Request, drafts bool) (out []Token, res Result, m *rowCounter) {
 		m = &rowCounter{fakeModel: newFake()}
@@ -426,8 +426,8 @@ func TestSpareTime(t *testing.T) {
 	}
 }
 
-// An agent's next request begins with what its last one knew of drafts, for as long as the memory is
-// there; its index takes in only what is new. A request that waits has none.
+// An agent's next request begins with what its last one knew of drafts, for as long as the memory
+// is there; its index takes in only what is new. A request that waits has none.
 func TestDrafterIsKept(t *testing.T) {
 	m := newFake()
 	m.next = parrot

@@ -393,9 +393,9 @@ func TestEvictedFileIsSavedAgain(t *testing.T) {
 	}
 }
 
-// A full disk takes the file of the agent unused for longest, though the pool has its memory. If the
-// disk has room again when the engine ends, the memory is saved once more, and nobody else's goes
-// for it. (Found by package world, seeds 61 and 204: an orderly restart lost the agent.)
+// A full disk takes the file of the agent unused for longest, though the pool has its memory. If
+// the disk has room again when the engine ends, the memory is saved once more, and nobody else's
+// goes for it. (Found by package world, seeds 61 and 204: an orderly restart lost the agent.)
 func TestFullDiskLosesNoHotMemory(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

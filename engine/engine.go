@@ -31,11 +31,12 @@ type Engine struct {
 
 	published published
 	retry     atomic.Int64  // nanoseconds until room is likely
-	calling   atomic.Int64  // when the call of the model began that is running, in Unix nanoseconds; 0: none
+	calling   atomic.Int64  // when the model's running call began, in Unix nanoseconds; 0: none runs
 	done      chan struct{} // closed when the goroutine has ended
 	deaf      chan struct{} // closed when it takes no more calls
 
-	rejectedShare, rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
+	rejectedShare, rejectedPool, rejectedQueue       atomic.Uint64
+	rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
 
 	// Only the engine's goroutine uses what follows.
 	sched    *sched
@@ -263,9 +264,9 @@ func (e *Engine) Stats() Stats {
 	return st
 }
 
-// Stuck returns how long the model has been at the call that it is in, 0 between calls. A step takes
-// seconds at most, so one of a minute will hardly end: no other request gets on meanwhile, and
-// nothing can interrupt a model. It may be called from any goroutine.
+// Stuck returns how long the model has been at the call that it is in, 0 between calls. A step
+// takes seconds at most, so one of a minute will hardly end: no other request gets on meanwhile,
+// and nothing can interrupt a model. It may be called from any goroutine.
 func (e *Engine) Stuck() time.Duration {
 	if at := e.calling.Load(); at != 0 {
 		return time.Since(time.Unix(0, at))
@@ -273,8 +274,8 @@ func (e *Engine) Stuck() time.Duration {
 	return 0
 }
 
-// Lost returns why the model will compute nothing any more, nil while it may: that is for a model to
-// know that has a method Lost. It may be called from any goroutine.
+// Lost returns why the model will compute nothing any more, nil while it may: that is for a model
+// to know that has a method Lost. It may be called from any goroutine.
 func (e *Engine) Lost() error {
 	if m, ok := e.cfg.Model.(interface{ Lost() error }); ok {
 		return m.Lost()

@@ -19,9 +19,9 @@ import (
 // request after another, a prompt of 90 tokens with an answer of 24, while alice has nothing
 // running, one request that is always a prompt of 700 tokens, or 64 requests, two thirds of which
 // answer with 60 tokens. TestFlood asserts in fake time that p99 beside the flood is not above that
-// beside one request, but for the step in flight, which can be longer where many prompts are deep in
-// their text. On two cores with AVX-512 VNNI the 99th percentile of the first token is 57 ms of the
-// CPUs' time beside one request, 62 beside the flood, and 11 alone (n=6, benchdata/engine).
+// beside one request, but for the step in flight, which can be longer where many prompts are deep
+// in their text. On two cores with AVX-512 VNNI the 99th percentile of the first token is 57 ms of
+// the CPUs' time beside one request, 62 beside the flood, and 11 alone (n=6, benchdata/engine).
 //
 //	ns/op             one request of bob's
 //	ttft-p99-ms       99th percentile of the time to its first token

@@ -57,9 +57,9 @@ func ofProcess(t *testing.T, line string) (n int) {
 }
 
 // growth says what footprints grow in, "" if in nothing. The first third of them is warm-up. The
-// median of the last third is compared with that of the middle one, so that what comes and goes does
-// not count; heap and resident are how much may be noise, as are 5 threads, which Go makes when it
-// needs them.
+// median of the last third is compared with that of the middle one, so that what comes and goes
+// does not count; heap and resident are how much may be noise, as are 5 threads, which Go makes
+// when it needs them.
 func growth(all []footprint, heap, resident int) string {
 	third := len(all) / 3
 	grows := func(of func(footprint) int, noise int) int {

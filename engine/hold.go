@@ -38,7 +38,8 @@ func (e *Engine) forgetStale(agent kv.Agent) {
 	})
 }
 
-// endHold ends what a request has held, if it has (job.held). What it has left is a backlog by then.
+// endHold ends what a request has held, if it has (job.held). What it has left is a backlog by
+// then.
 func (e *Engine) endHold(j *job) {
 	if j.held {
 		e.disk.collect()

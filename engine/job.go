@@ -17,7 +17,7 @@ type job struct {
 	restore *restore    // nil: there was none
 	durable bool
 	held    bool
-	ahead   func(answer []int32, n int) (tokens []int32, sure int) // see Request.Ahead; nil: there is none
+	ahead   func(answer []int32, n int) (tokens []int32, sure int) // of the request; nil: none
 
 	submitted, admitted, first time.Time
 }

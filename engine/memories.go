@@ -67,9 +67,9 @@ func (e *Engine) AllAgents() ([]Memory, error) {
 	return e.agents(func(kv.Agent) bool { return true })
 }
 
-// agents lists the memories of the agents that are wanted. It asks the engine's goroutine first, while
-// no request gets on, for what that alone knows, and what is on disk after that: the other way around,
-// an agent that was deleted meanwhile could be there with an older memory.
+// agents lists the memories of the agents that are wanted. It asks the engine's goroutine first,
+// while no request gets on, for what that alone knows, and what is on disk after that: the other
+// way around, an agent that was deleted meanwhile could be there with an older memory.
 func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 	if e.disk != nil {
 		e.disk.store.Refresh()
@@ -100,8 +100,8 @@ func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 	return list, nil
 }
 
-// notOnDisk returns, on the engine's goroutine, the memories of wanted agents of which there is more to
-// say than what their files say.
+// notOnDisk returns, on the engine's goroutine, the memories of wanted agents of which there is
+// more to say than what their files say.
 func (e *Engine) notOnDisk(wanted func(kv.Agent) bool) (list []Memory) {
 	file := func(agent kv.Agent) (m Memory) {
 		if e.disk != nil {

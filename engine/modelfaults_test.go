@@ -88,7 +88,8 @@ type episode struct {
 	outcomes []outcome
 }
 
-// start starts an engine on the episode's files. It returns false where the pool is too small for one.
+// start starts an engine on the episode's files. It returns false where the pool is too small for
+// one.
 func (ep *episode) start() bool {
 	e, err := New(ep.cfg)
 	if err != nil {
@@ -180,8 +181,8 @@ func quiet(t testing.TB) {
 // TestModelSweep has each call of the model in an episode fail in each way: a step, a copy, and a
 // block that is saved or restored. An error or a panic costs the requests of that step or of that
 // restore, which have a *ModelError, and no other; a save is tried again. A call that hangs is seen
-// from outside, and costs nobody anything once it ends. All else is answered as ever, nothing of the
-// pool is lost, and the next request works.
+// from outside, and costs nobody anything once it ends. All else is answered as ever, nothing of
+// the pool is lost, and the next request works.
 func TestModelSweep(t *testing.T) {
 	quiet(t) // each fault is an error in the log
 	for _, window := range []int{0, 9} {
@@ -282,9 +283,9 @@ func (ep *episode) judge(failed int) {
 }
 
 // TestPoolSweep runs the episode on a pool of every size, from one in which nothing fits to one in
-// which nothing is evicted, so that each time another allocation is the first without room. A request
-// is answered as ever, or refused with a *PoolError, or, where it was promised no more, ends early
-// with FinishLength; nothing fails and nothing is lost.
+// which nothing is evicted, so that each time another allocation is the first without room. A
+// request is answered as ever, or refused with a *PoolError, or, where it was promised no more,
+// ends early with FinishLength; nothing fails and nothing is lost.
 func TestPoolSweep(t *testing.T) {
 	for _, window := range []int{0, 9} {
 		refused, cut, whole, engines := 0, 0, 0, 0

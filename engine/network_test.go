@@ -190,8 +190,8 @@ func (s *soloist) excuse(
 	}
 }
 
-// onFamily is a network of package oracle, with quantised weights, on ref or on MLX. Its answers must
-// be the same to the last token.
+// onFamily is a network of package oracle, with quantised weights, on ref or on MLX. Its answers
+// must be the same to the last token.
 func onFamily(t *testing.T, kind, backend string) *network {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), kind)

@@ -11,9 +11,9 @@ import (
 	"loadstone/engine/tiny"
 )
 
-// BenchmarkPrincipals measures what isolation costs: 1000 agents with one system prompt of 256 tokens
-// and a question of 16 of their own, who belong to 1, 10 or 1000 principals. Each asks once; then
-// each asks a next question.
+// BenchmarkPrincipals measures what isolation costs: 1000 agents with one system prompt of 256
+// tokens and a question of 16 of their own, who belong to 1, 10 or 1000 principals. Each asks once;
+// then each asks a next question.
 //
 //	first-ms     an answer of one token, so its time to first token, to the agents' first questions,
 //	             most of which find the system prompt if they have a principal in common

@@ -191,10 +191,10 @@ func (e *ContextError) Error() string {
 		"by %d; shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
 }
 
-// A ModelError says that the model has failed, with an error or a panic, in a call that was made for a
-// request. It costs the requests that the call was for: all that were in a step, one that was being
-// restored. What the model has written for them is unknown and given up; their memories are as they
-// were before.
+// A ModelError says that the model has failed, with an error or a panic, in a call that was made
+// for a request. It costs the requests that the call was for: all that were in a step, one that was
+// being restored. What the model has written for them is unknown and given up; their memories are
+// as they were before.
 type ModelError struct {
 	Requests int // that the call was for
 	Err      error

@@ -2,8 +2,8 @@ package engine
 
 import "testing"
 
-// TestStream: a reader that is slow gets every token in order, although the stream has room for few,
-// and one that is gone costs nothing.
+// TestStream: a reader that is slow gets every token in order, although the stream has room for
+// few, and one that is gone costs nothing.
 func TestStream(t *testing.T) {
 	gone := make(chan struct{})
 	s := newStream(&Request{MaxTokens: 1000, SureTokens: 3}, gone)

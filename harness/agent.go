@@ -37,7 +37,7 @@ type agent struct {
 type conversation struct {
 	asked []client.Message
 	said  []client.Message // the answer; none where there is none
-	grown bool             // the memory after asked belongs to a conversation that goes on from this one
+	grown bool             // the memory after asked belongs to one that goes on from this one
 
 	known *ceiling.Prompt // the last prompt in it; nil: there is none
 

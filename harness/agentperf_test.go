@@ -65,7 +65,8 @@ func (b *bodies) by(t *testing.T) map[string]map[string]any {
 
 // The bodies of all 168 turns of agentperf-local's default replays are those that its own client
 // sends, but for the sampling (temperature, top_k, top_p, min_p), which its client chooses, and
-// min_tokens, which ours sends as well. LOADSTONE_AGENTPERF is the path of its command; .ci/loadtools installs it.
+// min_tokens, which ours sends as well. LOADSTONE_AGENTPERF is the path of its command;
+// .ci/loadtools installs it.
 func TestAgentPerfBodies(t *testing.T) {
 	command := os.Getenv("LOADSTONE_AGENTPERF")
 	if command == "" {

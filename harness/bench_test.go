@@ -110,9 +110,10 @@ func serveNull() error {
 }
 
 // BenchmarkConversation is what the client costs a call of an agent whose prompts are long: 64 000
-// tokens in 200 messages and 16 KB of tools, each call a message longer, with an answer of 16 tokens,
-// beside a client that sends a body of the same bytes and only reads the lines. What a whole run
-// costs a call is there too: its samples of the server, its checks, and questions asked again.
+// tokens in 200 messages and 16 KB of tools, each call a message longer, with an answer of 16
+// tokens, beside a client that sends a body of the same bytes and only reads the lines. What a
+// whole run costs a call is there too: its samples of the server, its checks, and questions asked
+// again.
 //
 //	go test -run '^$' -bench Conversation -count 6 ./harness
 func BenchmarkConversation(b *testing.B) {

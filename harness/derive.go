@@ -405,7 +405,8 @@ func WarmedUp(records []record.Record) (n int, found []Deviation) {
 				n++
 			case "": // of an earlier version
 			default:
-				found = append(found, Deviation{i, "this question warmed the server up, and is not the one that always does"})
+				found = append(found, Deviation{i,
+					"this question warmed the server up, and is not the one that always does"})
 			}
 		}
 	}

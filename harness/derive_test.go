@@ -112,8 +112,8 @@ func TestDerive(t *testing.T) {
 	}
 }
 
-// A load of a file of somebody else's, which nobody can have measured, is refused before anything is
-// drawn from it.
+// A load of a file of somebody else's, which nobody can have measured, is refused before anything
+// is drawn from it.
 func TestDeriveHostile(t *testing.T) {
 	for _, fields := range []string{`"Turns":"NaN"`, `"Turns":"uniform 0 +Inf"`, `"Prompt":"+Inf"`, `"Prompt":"1e18"`,
 		`"FanOut":"1e300"`, `"Answer":"uniform 0 NaN"`, `"SystemTokens":1000000000000,"System":1`, `"System":-1`,

@@ -26,10 +26,11 @@ func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *r
 }
 
 // watchServer samples the server from now until the function it returns is called. Each sample is
-// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile. Between
-// two looks a peak can pass unseen, so the highest sample is a lower bound, unless the server counts
-// its peaks itself. There is no sample of a server that tells nothing of itself. Looks are 20 ms
-// apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a processor.
+// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile.
+// Between two looks a peak can pass unseen, so the highest sample is a lower bound, unless the
+// server counts its peaks itself. There is no sample of a server that tells nothing of itself.
+// Looks are 20 ms apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a
+// processor.
 func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 	journal func([]record.Sample)) (stop func() []record.Sample) {
 	w := &watcher{client: c, at: at, begun: c.Since(), sampled: sampled{journal: journal}}
@@ -143,7 +144,8 @@ func count(ctx context.Context, c *client.Client) (
 		}
 	}
 	var last record.Account
-	before := look(func(now record.Account) bool { // the warm-up is counted when nothing rises any more
+	// The warm-up is counted when nothing rises any more.
+	before := look(func(now record.Account) bool {
 		settled := last != nil && now.Settled(last)
 		last = now
 		return settled

@@ -17,7 +17,7 @@ type Job struct {
 	Epoch string       // the ending of the agents' names
 	// How many tokens the server makes of a first prompt without a word, and of each word.
 	TemplateTokens, WordTokens float64
-	Exact                      *bool // whether the server takes answers' exact lengths; nil: it was not asked
+	Exact                      *bool // whether the server takes exact lengths; nil: it was not asked
 	Again                      int   // of how many requests the prompts are kept, to be asked again
 }
 

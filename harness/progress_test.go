@@ -9,8 +9,9 @@ import (
 	"loadstone/harness/client"
 )
 
-// What is left is right from the first second of an open loop on, although nothing is over during the
-// warm-up and until the first answer: ten requests a second for a minute, answered after two seconds.
+// What is left is right from the first second of an open loop on, although nothing is over during
+// the warm-up and until the first answer: ten requests a second for a minute, answered after two
+// seconds.
 func TestProgressLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const warmUp, latency, requests = 7.0, 2.0, 600

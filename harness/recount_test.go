@@ -15,8 +15,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// claiming answers with 40 words in four pieces and claims a number of tokens. It has a tokenizer by
-// which a word is a token, unless it has none.
+// claiming answers with 40 words in four pieces and claims a number of tokens. It has a tokenizer
+// by which a word is a token, unless it has none.
 type claiming struct {
 	claims      int
 	noTokenizer bool
@@ -44,8 +44,8 @@ func (s *claiming) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// What a server claims of its answers is held to the tokenizer that is given, or else to its own, in
-// the records that are kept and in those that are not.
+// What a server claims of its answers is held to the tokenizer that is given, or else to its own,
+// in the records that are kept and in those that are not.
 func TestClaimsAreRecounted(t *testing.T) {
 	words := func(text string) (int, error) { return len(strings.Fields(text)), nil }
 	for name, tc := range map[string]struct {

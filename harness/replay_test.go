@@ -68,8 +68,8 @@ func (f *fake) replay(t *testing.T, s load.Session, r load.Replay, speed float64
 	return runs[0], asked[1:] // the first asks whether the server gives exact lengths
 }
 
-// A recorded session is sent as it was, each call once: with recorded answers in later prompts, or with
-// the server's own.
+// A recorded session is sent as it was, each call once: with recorded answers in later prompts, or
+// with the server's own.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run, asked := (&fake{}).replay(t, recordedSession(t), load.Replay{AsIs: true, Idle: 10 * time.Second}, 10)
@@ -104,7 +104,8 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// A call that was refused is gone on from as it was recorded, also where answers are the server's own.
+// A call that was refused is gone on from as it was recorded, also where answers are the server's
+// own.
 func TestReplayOfRefusedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{refuse: func(n int) bool { return n == warmUpQuestions+2 || n == warmUpQuestions+3 }} // calls 0 and 2

@@ -17,8 +17,8 @@ import (
 	"loadstone/engine"
 )
 
-// An agentCommand is how an agent is told to do a task with this server, and the call with which the model
-// does it.
+// An agentCommand is how an agent is told to do a task with this server, and the call with which
+// the model does it.
 type agentCommand struct {
 	program string // in node_modules/.bin, or one for node, beside node_modules
 	args    []string
@@ -54,10 +54,10 @@ var agentCommands = []agentCommand{
 	{program: "langchain.mjs", said: 2, tools: map[string]string{"read": `{"path":"note.txt"}`}},
 }
 
-// TestAgentCommands runs Codex, Claude Code and opencode themselves, and agents on the Vercel AI SDK
-// and LangChain: each asks this server, has the call of its shell, or of its tool, in the answer
-// carried out, and shows what the model says of the result. It takes
-// the folder node_modules/.bin of testdata/agents, which .ci/run installs.
+// TestAgentCommands runs Codex, Claude Code and opencode themselves, and agents on the Vercel AI
+// SDK and LangChain: each asks this server, has the call of its shell, or of its tool, in the
+// answer carried out, and shows what the model says of the result. It takes the folder
+// node_modules/.bin of testdata/agents, which .ci/run installs.
 func TestAgentCommands(t *testing.T) {
 	bin := os.Getenv("LOADSTONE_TEST_AGENTS")
 	if bin == "" {

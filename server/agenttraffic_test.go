@@ -134,8 +134,8 @@ var agentPrograms = []agentProgram{
 	},
 }
 
-// claudeCode returns a request of Claude Code, whose system prompt begins with another checksum each
-// time.
+// claudeCode returns a request of Claude Code, whose system prompt begins with another checksum
+// each time.
 func claudeCode(messages, checksum string) string {
 	return `{"model":"echo","max_tokens":1000,"temperature":0,"stream":true,"thinking":{"type":"adaptive"},"output_config":{"effort":"high"},"metadata":{"user_id":"user_1"},"context_management":{"edits":[]},` +
 		`"system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2.1.154; cch=` + checksum + `;"},{"type":"text","text":"You are Claude Code.","cache_control":{"type":"ephemeral"}}],` +

@@ -118,8 +118,8 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestChoicesInShare: a principal whose share is fewer requests in flight than the answers it asks for
-// gets all of them, some after the others.
+// TestChoicesInShare: a principal whose share is fewer requests in flight than the answers it asks
+// for gets all of them, some after the others.
 func TestChoicesInShare(t *testing.T) {
 	s := try(t, Config{}, &echoModel{})
 	for _, share := range []int{1, 2} {

@@ -646,8 +646,8 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// TestBillingLine: Claude Code's changing first line costs nothing of the cache, and the answer says
-// that it was cut.
+// TestBillingLine: Claude Code's changing first line costs nothing of the cache, and the answer
+// says that it was cut.
 func TestBillingLine(t *testing.T) {
 	s := try(t, Config{}, &echoModel{})
 	line := func(n int) string {
@@ -780,8 +780,8 @@ func TestStopTokens(t *testing.T) {
 	}
 }
 
-// TestRefusedFields: what would change what the model reads or what the answer is made of is refused
-// by name, and passed over where it asks for nothing.
+// TestRefusedFields: what would change what the model reads or what the answer is made of is
+// refused by name, and passed over where it asks for nothing.
 func TestRefusedFields(t *testing.T) {
 	s := try(t, Config{}, &echoModel{})
 	for field, value := range map[string]string{

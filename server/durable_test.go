@@ -86,8 +86,8 @@ func TestDurableTooLate(t *testing.T) {
 	}
 }
 
-// TestDurableAgent: an agent that was created or pinned as durable has every answer wait for the disk,
-// until it is told otherwise or deleted.
+// TestDurableAgent: an agent that was created or pinned as durable has every answer wait for the
+// disk, until it is told otherwise or deleted.
 func TestDurableAgent(t *testing.T) {
 	dir := t.TempDir()
 	s, e := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: dir, SaveAfter: time.Hour},

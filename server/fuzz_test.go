@@ -208,8 +208,8 @@ func decoded(raw []byte, stops []string) string {
 	return text
 }
 
-// wellFormed returns the text of any bytes, with one U+FFFD for the longest beginning of a character
-// that does not go on, and for each byte with which no character begins.
+// wellFormed returns the text of any bytes, with one U+FFFD for the longest beginning of a
+// character that does not go on, and for each byte with which no character begins.
 func wellFormed(raw []byte) string {
 	var b strings.Builder
 	for len(raw) > 0 {

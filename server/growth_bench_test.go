@@ -20,8 +20,8 @@ import (
 // The benchmarks called Growth say how cost grows with size; see those of package engine.
 
 // BenchmarkGrowthStreams has so many clients ask at once, each on a connection of its own, over
-// loopback, and stream 64 tokens from a model that costs nothing. The clients are in the same process
-// and their time is in ns/op, which is for one round of all.
+// loopback, and stream 64 tokens from a model that costs nothing. The clients are in the same
+// process and their time is in ns/op, which is for one round of all.
 //
 //	ns/token   of a round
 //	B/stream   of heap and stacks, client's included, when all have asked

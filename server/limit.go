@@ -19,7 +19,8 @@ type limits struct {
 	agents map[agentKey]*bucket
 
 	principals map[string]*bucket // of those whose share has a rate: as many as there are keys
-	sweep      int                // size of agents at which full buckets, which are as good as none, are removed
+	// sweep is the size of agents at which full buckets, which are as good as none, are removed.
+	sweep int
 }
 
 // An agentKey names an agent: the same name under two principals is two agents.

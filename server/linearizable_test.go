@@ -131,8 +131,8 @@ type agentFile struct {
 	data   []byte
 }
 
-// sing has so many clients make so many requests each, and checks all of them, for as long as patience
-// lasts.
+// sing has so many clients make so many requests each, and checks all of them, for as long as
+// patience lasts.
 func sing(t *testing.T, seed uint64, patience time.Duration,
 	wrap func(http.Handler) http.Handler) porcupine.CheckResult {
 	s, e := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(),
@@ -303,8 +303,8 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// meanwhile is how many requests come between what a planted bug does wrong and its end. It is no time,
-// which a machine decides how much happens in.
+// meanwhile is how many requests come between what a planted bug does wrong and its end. It is no
+// time, which a machine decides how much happens in.
 const meanwhile = 24
 
 // staleReads answers a read of an agent with what the last one saw, if that was a few requests ago.

@@ -207,8 +207,9 @@ func TestResponseForms(t *testing.T) {
 	}
 }
 
-// TestResponseChain: a conversation is continued by the id of its last response, at no cost but that
-// of what is new, also by a server that was restarted; it can fork, and its items can be named.
+// TestResponseChain: a conversation is continued by the id of its last response, at no cost but
+// that of what is new, also by a server that was restarted; it can fork, and its items can be
+// named.
 func TestResponseChain(t *testing.T) {
 	dir := t.TempDir()
 	open := func() tried {
@@ -265,7 +266,8 @@ func TestResponseChain(t *testing.T) {
 	}
 }
 
-// TestResponseAgent: the responses of an agent are continued with its memory, and forgotten with it.
+// TestResponseAgent: the responses of an agent are continued with its memory, and forgotten with
+// it.
 func TestResponseAgent(t *testing.T) {
 	s := try(t, Config{}, &echoModel{})
 	first := readResponse(t, s.post(responsesPath, `{"input":"hello there","temperature":0}`, "X-Agent-ID", "ada"))

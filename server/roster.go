@@ -38,16 +38,16 @@ type latest[T any] struct {
 	value      T
 }
 
-// A value is not asked for again for so many times as long as it took to ask for it, and no longer than
-// maxRest: what takes the engine long, because there are many agents, takes a bounded part of its time,
-// however often it is wanted.
+// A value is not asked for again for so many times as long as it took to ask for it, and no longer
+// than maxRest: what takes the engine long, because there are many agents, takes a bounded part of
+// its time, however often it is wanted.
 const (
 	restFor = 10
 	maxRest = 5 * time.Second
 )
 
-// get returns the value as it is known, and begins to ask for it anew, for the next call. An error of
-// ask says that the engine has ended; then the old value is good enough.
+// get returns the value as it is known, and begins to ask for it anew, for the next call. An error
+// of ask says that the engine has ended; then the old value is good enough.
 func (l *latest[T]) get(e *engine.Engine, ask func(*engine.Engine) (T, error)) T {
 	l.mu.Lock()
 	defer l.mu.Unlock()

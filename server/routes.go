@@ -36,7 +36,8 @@ func New(cfg Config) *Server {
 	}
 	s.responses = cfg.Responses
 	if s.responses == nil {
-		s.responses, _ = responses.OpenStore(files.OS{}, "", responses.Limits{}) // in RAM, which cannot fail
+		// In RAM, which cannot fail.
+		s.responses, _ = responses.OpenStore(files.OS{}, "", responses.Limits{})
 	}
 	s.cfg.Keys, s.cfg.OperatorKeys = nil, nil
 	if err := s.SetKeys(cfg.Keys, cfg.OperatorKeys); err != nil {

@@ -31,8 +31,8 @@ func TestWireTokenize(t *testing.T) {
 	})
 }
 
-// TestTokenizeChat: what /tokenize says of a chat is its prompt, with tools and all, and /detokenize
-// gives what /apply-template does.
+// TestTokenizeChat: what /tokenize says of a chat is its prompt, with tools and all, and
+// /detokenize gives what /apply-template does.
 func TestTokenizeChat(t *testing.T) {
 	s := thinker(t, openTemplate, &echoModel{})
 	for _, more := range []string{"", "," + weather, `,"chat_template_kwargs":{"enable_thinking":false}`} {

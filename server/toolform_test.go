@@ -186,7 +186,8 @@ func TestLlamaText(t *testing.T) {
 	}
 }
 
-// TestXMLParameters: parameters that are written one by one become the object that the schema means.
+// TestXMLParameters: parameters that are written one by one become the object that the schema
+// means.
 func TestXMLParameters(t *testing.T) {
 	const template = "tools <tool_call> <function= <parameter="
 	tool := func(schema string) string {

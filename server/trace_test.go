@@ -55,8 +55,8 @@ func TestTraceparent(t *testing.T) {
 	}
 }
 
-// The access log, the log of errors and the span have a request's trace; of a header that is not valid
-// they have nothing, and the request is answered all the same.
+// The access log, the log of errors and the span have a request's trace; of a header that is not
+// valid they have nothing, and the request is answered all the same.
 func TestTraceIsLogged(t *testing.T) {
 	var access, errs bytes.Buffer
 	var spans []Span

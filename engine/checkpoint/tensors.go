@@ -8,12 +8,15 @@ import (
 // A Parameter is a tensor that the files of a network hold: a vector, a matrix or a stack of
 // matrices, with one, two or three dimensions. All but vectors may be quantised.
 type Parameter struct {
-	Stored string // in Hugging Face's folders, behind the body's beginning: "layers.0.mlp.up_proj.weight"
+	// Stored is its name in Hugging Face's folders, behind the body's beginning:
+	// "layers.0.mlp.up_proj.weight".
+	Stored string
 	GGUF   string // in GGUF files: "blk.0.ffn_up.weight"
 	Shape  []int
 	Parts  []Part // what it is in the network; more than one for a tensor that holds several matrices
 	Norm   bool   // the factors of a norm
-	Heads  int    // of queries or keys: the rows are those of so many heads, which RoPE rotates; else 0
+	// Heads is not 0 for queries and keys: the rows are those of so many heads, which RoPE rotates.
+	Heads int
 	// Apart, unless it is nil, are the names under which folders may hold the matrices of a stack
 	// one by one, as Hugging Face does where mlx-lm has the stack.
 	Apart []string

@@ -11,8 +11,8 @@ import (
 )
 
 // TestAffine checks that the elements of an imported quantised weight, read back from the folder,
-// equal the dequantised elements of the file bit for bit; those of types with groups of 16 are within
-// half a step, where a step is 1/127 of the largest element of 32.
+// equal the dequantised elements of the file bit for bit; those of types with groups of 16 are
+// within half a step, where a step is 1/127 of the largest element of 32.
 func TestAffine(t *testing.T) {
 	f := open(t, "quants.gguf")
 	m := &model{config: map[string]any{"model_type": "llama", "vocab_size": 8, "hidden_size": 4,

@@ -222,7 +222,8 @@ func particulars(f *File, arch string, c map[string]any) error {
 var classes = map[string]string{
 	"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
 	"ministral3": "Ministral3ForCausalLM", "qwen2": "Qwen2ForCausalLM",
-	"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
+	"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM",
+	"gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
 	"phi3": "Phi3ForCausalLM", "smollm3": "SmolLM3ForCausalLM",
 }
 

@@ -262,8 +262,13 @@ var preTokenizers = map[string]preTokenizer{
 	"smaug-bpe":        {pattern: words + `|\p{N}{1,3}` + marks, ignoreMerges: true},
 	"qwen2":            {pattern: words + `|\p{N}` + marks, nfc: true},
 	"deepseek-r1-qwen": {pattern: words + `|\p{N}` + marks, nfc: true},
-	"tekken":           {pattern: cased + `|` + casedEnd + `|\p{N}` + slashes, ignoreMerges: true, bos: true},
-	"gpt-4o":           {pattern: cased + contraction + `?|` + casedEnd + contraction + `?|\p{N}{1,3}` + slashes},
+	"tekken": {
+		pattern:      cased + `|` + casedEnd + `|\p{N}` + slashes,
+		ignoreMerges: true, bos: true,
+	},
+	"gpt-4o": {
+		pattern: cased + contraction + `?|` + casedEnd + contraction + `?|\p{N}{1,3}` + slashes,
+	},
 }
 
 // Parts of the expressions: words and what follows them, and words that are cut where small letters

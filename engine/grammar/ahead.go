@@ -11,9 +11,9 @@ const maxSole = 64
 
 // Ahead says what follows an answer so far: at most n tokens. Each of the first sure ones is the
 // only one that is allowed in its place; the last of them may also be one of several stop tokens,
-// where nothing but the end is allowed. The others spell a text that has to follow, such as the rest
-// of a property's name, in the longest tokens there are: a model is likely to write it so, and may
-// write it otherwise.
+// where nothing but the end is allowed. The others spell a text that has to follow, such as the
+// rest of a property's name, in the longest tokens there are: a model is likely to write it so, and
+// may write it otherwise.
 func (k *Mask) Ahead(answer []int32, n int) (tokens []int32, sure int) {
 	k.follow(answer)
 	at := k.at
@@ -107,12 +107,14 @@ func (k *Mask) spell(dst []int32, text []byte, n int) []int32 {
 	return dst
 }
 
-// longest returns the longest token with which a text begins, and its length; 0 where there is none.
+// longest returns the longest token with which a text begins, and its length; 0 where there is
+// none.
 func (v *Vocabulary) longest(text []byte) (id int32, size int) {
 	// The longest one is the last that is no later than the text, unless that one is longer than what
 	// it has in common with the text; then the longest is a beginning of what they have in common.
 	for text = text[:min(len(text), v.maxLen)]; len(text) > 0; {
-		i := sort.Search(len(v.texts), func(i int) bool { return bytes.Compare(v.texts[i], text) > 0 }) - 1
+		later := func(i int) bool { return bytes.Compare(v.texts[i], text) > 0 }
+		i := sort.Search(len(v.texts), later) - 1
 		if i < 0 {
 			break
 		}

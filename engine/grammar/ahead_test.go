@@ -77,8 +77,8 @@ func bytesOf(v *Vocabulary, text string) (ids []int32) {
 	return ids
 }
 
-// Along random answers to each schema of the benchmark, what is certain is what the mask alone leaves,
-// what is likely is allowed, and looking ahead changes no mask.
+// Along random answers to each schema of the benchmark, what is certain is what the mask alone
+// leaves, what is likely is allowed, and looking ahead changes no mask.
 func TestAheadAgreesWithMask(t *testing.T) {
 	v, _ := textVocabulary("true", "false", "null", "path", "mode", `":`, `",`, `{"`, `"}`, "add", "tags", `": "`, "ne", "eep")
 	rng := rand.New(rand.NewPCG(1, 2))

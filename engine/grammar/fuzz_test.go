@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzAnySchema makes a grammar of any bytes, patterns and references and all: they are refused with
-// a *SchemaError, or what is written within the grammar is JSON. (FuzzSchema also holds answers to
-// their schema, for the schemas that the tests' validator knows.)
+// FuzzAnySchema makes a grammar of any bytes, patterns and references and all: they are refused
+// with a *SchemaError, or what is written within the grammar is JSON. (FuzzSchema also holds
+// answers to their schema, for the schemas that the tests' validator knows.)
 func FuzzAnySchema(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"string","pattern":"^(a|b)*c{2,3}[^d-f]\\w$"}`, `{"pattern":"(((((a{9}){9}){9}){9}){9})"}`,

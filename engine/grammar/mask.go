@@ -64,9 +64,9 @@ func (g *Grammar) Mask(v *Vocabulary) *Mask {
 		allowed: make(map[int32][]uint64), texts: make(map[int32][]byte)}
 }
 
-// Rule is to be called before each token is drawn, with the answer so far and the logits of the next
-// token, by id. It sets the logits of tokens that would leave the grammar to -Inf, and those of the
-// stop tokens unless the answer may end here.
+// Rule is to be called before each token is drawn, with the answer so far and the logits of the
+// next token, by id. It sets the logits of tokens that would leave the grammar to -Inf, and those
+// of the stop tokens unless the answer may end here.
 func (k *Mask) Rule(answer []int32, logits []float32) {
 	k.follow(answer)
 	ruleOut(logits, k.allowedAt(k.at))

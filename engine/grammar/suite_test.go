@@ -44,9 +44,9 @@ func (a *suiteCount) add(b suiteCount) {
 //	LOADSTONE_JSON_SCHEMA_SUITE=$PWD/JSON-Schema-Test-Suite/tests/draft2020-12 \
 //		go test ./engine/grammar -run TestSuite
 //
-// Values that are valid and unwritten have properties that the schema does not name beside some that
-// it does, escapes and exponents that grammars do not write, or strings that formats of this package
-// leave out, such as "format" without its meaning.
+// Values that are valid and unwritten have properties that the schema does not name beside some
+// that it does, escapes and exponents that grammars do not write, or strings that formats of this
+// package leave out, such as "format" without its meaning.
 func TestSuite(t *testing.T) {
 	folder := os.Getenv(suiteFolder)
 	if folder == "" {

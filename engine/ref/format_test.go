@@ -157,8 +157,8 @@ func FuzzFormat(f *testing.F) {
 }
 
 // TestFormatsAgainstFloat32 bounds the distance between a format's logits and float32's, whose
-// standard deviation is 1.5, for two networks. Their heads have 16 and 32 elements, so a group is half
-// of one in real models or less.
+// standard deviation is 1.5, for two networks. Their heads have 16 and 32 elements, so a group is
+// half of one in real models or less.
 func TestFormatsAgainstFloat32(t *testing.T) {
 	for _, kind := range []string{"gemma3", "llama"} {
 		want := run(t, newModel(t, kind, ""), prompt(newModel(t, kind, "").Vocab()))

@@ -64,8 +64,8 @@ func (m *Model) AllocKV(blocks, windowSlots, blockTokens int) error {
 	if blocks < 1 || blocks > limit || blockTokens < 1 || windowSlots < 0 || windowSlots > limit ||
 		window > 0 && windowSlots < 1 ||
 		float64(blocks*global+windowSlots*window)*float64(blockTokens) > math.MaxInt/2 {
-		return fmt.Errorf("a KV cache of %d blocks (%d bytes a token) and %d window slots (%d bytes a token),"+
-			" each of %d tokens, cannot be allocated", blocks, global, windowSlots,
+		return fmt.Errorf("a KV cache of %d blocks (%d bytes a token) and %d window slots "+
+			"(%d bytes a token), each of %d tokens, cannot be allocated", blocks, global, windowSlots,
 			window, blockTokens)
 	}
 	kv := &m.kv
@@ -169,8 +169,9 @@ func (m *Model) checkBlock(block, windowSlot, tokens int) error {
 	kv := &m.kv
 	if block < 0 || block >= kv.blocks || tokens < 0 || tokens > kv.blockTokens ||
 		kv.windowSlots > 0 && (windowSlot < none || windowSlot >= kv.windowSlots) {
-		return fmt.Errorf("%d tokens of block %d and window slot %d; there are %d blocks and %d window slots of %d tokens",
-			tokens, block, windowSlot, kv.blocks, kv.windowSlots, kv.blockTokens)
+		return fmt.Errorf("%d tokens of block %d and window slot %d; there are %d blocks and "+
+			"%d window slots of %d tokens", tokens, block, windowSlot, kv.blocks, kv.windowSlots,
+			kv.blockTokens)
 	}
 	return nil
 }

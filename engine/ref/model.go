@@ -98,8 +98,8 @@ func (m *Model) checkResults(n int, rows []int32, logits []float32, picks, best 
 		}
 	}
 	if len(logits) != len(rows)*m.cfg.VocabSize || len(best) != len(picks) {
-		return fmt.Errorf("room for %d logits and %d picks; %d rows of %d need %d, and there are %d picks",
-			len(logits), len(best), len(rows), m.cfg.VocabSize,
+		return fmt.Errorf("room for %d logits and %d picks; %d rows of %d need %d, and there are "+
+			"%d picks", len(logits), len(best), len(rows), m.cfg.VocabSize,
 			len(rows)*m.cfg.VocabSize, len(picks))
 	}
 	return nil

@@ -169,8 +169,8 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// decoded returns the text of ids as Hugging Face's decoder has it, which drops the space before the
-// first word where the pipeline puts one there.
+// decoded returns the text of ids as Hugging Face's decoder has it, which drops the space before
+// the first word where the pipeline puts one there.
 func decoded(m *Model, ids []int32) string {
 	var b []byte
 	for _, id := range ids {

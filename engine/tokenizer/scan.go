@@ -64,9 +64,9 @@ var scanners = map[string]scanner{
 	deepSeekPattern: scanDeepSeek,
 }
 
-// class is a class of characters that these expressions tell apart. Go 1.26 has the tables of Unicode
-// 15, Hugging Face tokenizers 0.23 those of Unicode 16. The 5004 letters and numbers that 16 adds, of
-// scripts such as Garay, are other here.
+// class is a class of characters that these expressions tell apart. Go 1.26 has the tables of
+// Unicode 15, Hugging Face tokenizers 0.23 those of Unicode 16. The 5004 letters and numbers that
+// 16 adds, of scripts such as Garay, are other here.
 type class uint8
 
 // A set of classes has a bit for each.
@@ -249,8 +249,8 @@ const (
 	smalls   = small | caseless | mark   // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 )
 
-// endOfSmallWord returns the end of the capitals and then at least one of smalls that begin at i, or
-// i if there are none.
+// endOfSmallWord returns the end of the capitals and then at least one of smalls that begin at i,
+// or i if there are none.
 func endOfSmallWord(s string, i int) int {
 	u := run(s, i, capitals)
 	if e := run(s, u, smalls); e > u {
@@ -287,8 +287,8 @@ func scanIdeographs(s string) int {
 	return len(s)
 }
 
-// scanDeepSeek matches DeepSeek's expression, which has no place for numbers that no letter follows,
-// and for control characters.
+// scanDeepSeek matches DeepSeek's expression, which has no place for numbers that no letter
+// follows, and for control characters.
 func scanDeepSeek(s string) int {
 	first, n := classAt(s, 0)
 	if first == sign && s[0] < utf8.RuneSelf {

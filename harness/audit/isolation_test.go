@@ -210,8 +210,8 @@ func TestOneBlockIsFound(t *testing.T) {
 }
 
 // Of 200 checks of a server that keeps its principals apart, as many raise an alarm as the rate of
-// one in a thousand allows: none, or one by bad luck (p = 0.18); with these seeds none. The p of the
-// checks is uniform, so that the rate is the one that is stated.
+// one in a thousand allows: none, or one by bad luck (p = 0.18); with these seeds none. The p of
+// the checks is uniform, so that the rate is the one that is stated.
 func TestIsolatedServersRaiseNoAlarm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("112 000 requests")

@@ -151,9 +151,9 @@ func (x *auditor) solo(ctx context.Context, round uint64) (stats.Dist, error) {
 	return stats.Describe(times), nil
 }
 
-// soloAgain checks that an agent alone is served as quickly as before. A machine has slow moments of
-// its own, and slow minutes while it does something else, so the server has several tries, the later
-// ones after pauses of a minute in all, and is slower only from twice the time on.
+// soloAgain checks that an agent alone is served as quickly as before. A machine has slow moments
+// of its own, and slow minutes while it does something else, so the server has several tries, the
+// later ones after pauses of a minute in all, and is slower only from twice the time on.
 func (x *auditor) soloAgain(ctx context.Context) error {
 	const tries, atOnce = 12, 6
 	before := x.unloaded

@@ -52,8 +52,8 @@ func TestFewSteps(t *testing.T) {
 	}
 }
 
-// What cannot be built is not measured, and where it hides the commit all are named. Two builds that
-// are one program are measured as one, and nothing changes between them.
+// What cannot be built is not measured, and where it hides the commit all are named. Two builds
+// that are one program are measured as one, and nothing changes between them.
 func TestSkipsAndSame(t *testing.T) {
 	measured := map[int]int{}
 	measure := quiet(6, 0.1)
@@ -129,8 +129,8 @@ func TestInterrupted(t *testing.T) {
 	assert.Assert(t, strings.HasPrefix(text.String(), "interrupted: which commit made p50-ttft of chat worse is not sure.\n"), text.String())
 }
 
-// Where the budget is spent, the search says how much more would do in half of all cases. With twice
-// that and its sessions it ends in most. How often is printed with -simulate.
+// Where the budget is spent, the search says how much more would do in half of all cases. With
+// twice that and its sessions it ends in most. How often is printed with -simulate.
 func TestForecast(t *testing.T) {
 	n := 2
 	if *simulate > 0 {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A dumb twin: a server whose token is a byte, that keeps every prompt and answer as a text and looks
-// for the longest beginning in all of them.
+// A dumb twin: a server whose token is a byte, that keeps every prompt and answer as a text and
+// looks for the longest beginning in all of them.
 type twin struct{ texts []string }
 
 func text(parts []Part) string {
@@ -78,8 +78,8 @@ func TestTwin(t *testing.T) {
 	}
 }
 
-// What goes on from a whole prompt and its answer has all of both, in whole blocks, whatever a token
-// is: the server's counts say where they end.
+// What goes on from a whole prompt and its answer has all of both, in whole blocks, whatever a
+// token is: the server's counts say where they end.
 func TestCountsOfTheServer(t *testing.T) {
 	c := New(32)
 	begin := []Part{{Role: "system", Text: strings.Repeat("be brief ", 50)}, {Role: "user", Text: "why?"}}

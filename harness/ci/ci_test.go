@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// These are the parts of GitHub's files that ours have; a key that is none of them is an error, as it
-// is to GitHub.
+// These are the parts of GitHub's files that ours have; a key that is none of them is an error, as
+// it is to GitHub.
 type (
 	action struct {
 		Name, Description string
@@ -207,8 +207,8 @@ func (p *platform) shell(dir, script string, env ...string) (code int, output st
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// flags make a measurement short: of two servers, one of which takes seven times as long. So it is no
-// test of the machine, nor are two measurements of the same.
+// flags make a measurement short: of two servers, one of which takes seven times as long. So it is
+// no test of the machine, nor are two measurements of the same.
 const flags = "-scenario single-cold -unit p50-ttft -runs 6 -n 12 -effect p50-ttft=50% -q"
 
 // github runs the action's steps, with the expressions that GitHub would have evaluated.
@@ -273,9 +273,9 @@ func (p *platform) evaluate(text string, values map[string]string) string {
 	}
 }
 
-// The action, run as GitHub runs it on a change that is slower: it fails, says so in the summary, in
-// annotations, in JUnit's XML and in one comment. When the lines that the comment shows are committed,
-// it passes, and the comment is another one.
+// The action, run as GitHub runs it on a change that is slower: it fails, says so in the summary,
+// in annotations, in JUnit's XML and in one comment. When the lines that the comment shows are
+// committed, it passes, and the comment is another one.
 func TestAction(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	assert.NilError(t, err)
@@ -425,7 +425,8 @@ func (p *platform) source(root string) string {
 	return "file://" + r.Dir
 }
 
-// A comment that may not be posted is a warning and no failure, and a base that is not there is said.
+// A comment that may not be posted is a warning and no failure, and a base that is not there is
+// said.
 func TestScriptsFailSoftly(t *testing.T) {
 	p := newPlatform(t)
 	assert.NilError(t, os.Mkdir(p.temp+"/bin", 0o755))

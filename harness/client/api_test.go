@@ -16,8 +16,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// typedEvent is an event of a stream whose type is in its data, too, as Anthropic's and the responses
-// API's are.
+// typedEvent is an event of a stream whose type is in its data, too, as Anthropic's and the
+// responses API's are.
 func typedEvent(kind, rest string) string {
 	return "event: " + kind + "\ndata: {\"type\":\"" + kind + "\"" + rest + "}\n\n"
 }
@@ -303,8 +303,8 @@ func TestBodiesOfAPIs(t *testing.T) {
 	assert.Equal(t, string(text), `{"model":"m","prompt":"Sum.\n\n1+1=2\n\n1+2=","temperature":0}`)
 }
 
-// A body that was recorded is sent again byte for byte, in the order of its fields and with all that
-// this client has no use for; its model is the client's, its bound the prompt's.
+// A body that was recorded is sent again byte for byte, in the order of its fields and with all
+// that this client has no use for; its model is the client's, its bound the prompt's.
 func TestRecordedBodies(t *testing.T) {
 	raw := func(texts ...string) (messages []Message) {
 		for _, text := range texts {
@@ -341,8 +341,8 @@ func TestRecordedBodies(t *testing.T) {
 	}
 }
 
-// The API is found by the routes that a server has: chat first. What a server says of a request that
-// asks nothing decides nothing else.
+// The API is found by the routes that a server has: chat first. What a server says of a request
+// that asks nothing decides nothing else.
 func TestFindAPI(t *testing.T) {
 	const dropped = 0
 	for _, tc := range []struct {

@@ -16,9 +16,9 @@ func spell(n int) string {
 	return data(strings.Replace(pieceX, "x ", strings.Repeat("word ", n), 1))
 }
 
-// A step of a server that computes tokens ahead gives several: in one chunk, or in several that come
-// at once. Tokens are counted as the server says, so that the time of a token is that of the answer
-// by its tokens; gaps are as they came.
+// A step of a server that computes tokens ahead gives several: in one chunk, or in several that
+// come at once. Tokens are counted as the server says, so that the time of a token is that of the
+// answer by its tokens; gaps are as they came.
 func TestTokensOfDrafts(t *testing.T) {
 	end := data(stopped) + data(`{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":16,"total_tokens":28,`+
 		`"drafts":{"drafted_tokens":20,"accepted_tokens":12}}}`) + data("[DONE]")

@@ -12,8 +12,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// FuzzAnswer reads any bytes as an answer in each API, streamed and in one piece: there is an outcome
-// and nothing is out of bounds, and a stream says the same however its bytes are cut into reads.
+// FuzzAnswer reads any bytes as an answer in each API, streamed and in one piece: there is an
+// outcome and nothing is out of bounds, and a stream says the same however its bytes are cut into
+// reads.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range streamsOfAPIs {
 		f.Add(strings.Join(s.events, ""), 3)

@@ -44,8 +44,8 @@ func TestUsagePlaces(t *testing.T) {
 	}
 }
 
-// What keeps a stream alive, comes after its end, or comes under another media type is no part of the
-// answer and takes nothing from it.
+// What keeps a stream alive, comes after its end, or comes under another media type is no part of
+// the answer and takes nothing from it.
 func TestAroundTheAnswer(t *testing.T) {
 	end := data(stopped) + data(usageOf2) + data("[DONE]")
 	typed := func(contentType string) string {
@@ -174,8 +174,8 @@ func TestLeakBesideTheAnswer(t *testing.T) {
 	}
 }
 
-// Blanks that an answer begins with start no clock: a server that sends one at once would have a time
-// to first token of nothing. Where nothing else comes, they are the answer.
+// Blanks that an answer begins with start no clock: a server that sends one at once would have a
+// time to first token of nothing. Where nothing else comes, they are the answer.
 func TestBlankBeginning(t *testing.T) {
 	const ms = time.Millisecond
 	piece := func(text string) string { return data(strings.Replace(pieceX, `"x "`, `"`+text+`"`, 1)) }

@@ -19,9 +19,9 @@ import (
 )
 
 // Bodies of every length arrive as they were written: short ones, which go out with their head, and
-// long ones, whose memory other requests use again, also where the server closes each connection that
-// was idle, so that some are sent twice. The memory keeps the list of messages of the last body, but
-// not of one whose fields were changed.
+// long ones, whose memory other requests use again, also where the server closes each connection
+// that was idle, so that some are sent twice. The memory keeps the list of messages of the last
+// body, but not of one whose fields were changed.
 func TestBodiesArriveWhole(t *testing.T) {
 	t.Run("usual", func(t *testing.T) { bodiesArriveWhole(t, nil) })
 	t.Run("changed", func(t *testing.T) { bodiesArriveWhole(t, load.Body{{Name: "stream_options"}}) })

@@ -48,7 +48,7 @@ type Prompt struct {
 	Stop        []string
 	Tools       []json.RawMessage // in the form of Form
 	Schema      json.RawMessage   // JSON schema that the answer holds to; nil: any text
-	ExactTokens bool              // the answer is to have MaxTokens, where the server holds to ignore_eos
+	ExactTokens bool              // the answer has MaxTokens, where the server holds to ignore_eos
 
 	// Form is the API in whose form Tools, Fields and the messages' Raw are; "" is Chat. A client of
 	// another API makes of the messages and tools what its own has for them.

@@ -94,7 +94,8 @@ func TestLeakOfAnyTime(t *testing.T) {
 	assert.Equal(t, ask(n-1), secret(0))
 }
 
-// The search goes in steps of a canary's length; what it finds is what a search of every place finds.
+// The search goes in steps of a canary's length; what it finds is what a search of every place
+// finds.
 func FuzzLeak(f *testing.F) {
 	for _, text := range []string{"", "deadbeef", "0deadbeef", "xdeadbeef-", "feeddeadbeef0badcafe",
 		"beefdead beef,deadbeef;0badcafe", "a0badcafe deadbeef"} {

@@ -10,7 +10,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// The tokenizers of servers are asked by the names that each has for a text, and read in their forms.
+// The tokenizers of servers are asked by the names that each has for a text, and read in their
+// forms.
 func TestCountTokens(t *testing.T) {
 	for reply, want := range map[string]int{
 		`{"tokens":[1,2,3]}`: 3, `{"tokens":[{"id":1,"piece":"so"},{"id":2,"piece":[195]}]}`: 2, `{"tokens":[]}`: 0,

@@ -54,9 +54,9 @@ func newRepository(t *testing.T) *gittest.Repository {
 	return gittest.New(t)
 }
 
-// slowHistory is a repository whose server became ten times as slow at one of its commits. The commit
-// before that one does not compile, and the commits after it change only a document. The slowdown is
-// so large that the noise of the machine cannot hide it.
+// slowHistory is a repository whose server became ten times as slow at one of its commits. The
+// commit before that one does not compile, and the commits after it change only a document. The
+// slowdown is so large that the noise of the machine cannot hide it.
 func slowHistory(t *testing.T) (r *gittest.Repository, good, broken, culprit string) {
 	r = newRepository(t)
 	server := func(delay int, more string) string { return fmt.Sprintf(tinyServer, delay) + more }

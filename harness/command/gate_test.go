@@ -48,8 +48,9 @@ func TestGateMeasures(t *testing.T) {
 	}
 }
 
-// Two servers that take no time differ by what the client does: nothing is decided. What it takes by
-// itself is measured just before, so a machine that is four times as slow a moment later hides that.
+// Two servers that take no time differ by what the client does: nothing is decided. What it takes
+// by itself is measured just before, so a machine that is four times as slow a moment later hides
+// that.
 func TestGateDoubts(t *testing.T) {
 	base, head := slowServer(t, 0), slowServer(t, 0)
 	t.Chdir(t.TempDir())

@@ -86,9 +86,9 @@ func scenarioFile(t *testing.T, load string) string {
 	return name
 }
 
-// What was measured until the program was killed is on disk, but what was not yet written, and makes a
-// report that says it is incomplete: the requests, and the samples of the server meanwhile. Both are
-// written time and again.
+// What was measured until the program was killed is on disk, but what was not yet written, and
+// makes a report that says it is incomplete: the requests, and the samples of the server meanwhile.
+// Both are written time and again.
 func TestKilled(t *testing.T) {
 	server := httptest.NewServer(&answering{takes: 5 * time.Millisecond,
 		metrics: func(w http.ResponseWriter, _ *http.Request) {
@@ -277,8 +277,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A server that wants other fields gets them, by flags or by the scenario; what it said without them
-// leads there.
+// A server that wants other fields gets them, by flags or by the scenario; what it said without
+// them leads there.
 func TestBodyFlags(t *testing.T) {
 	s := &answering{field: "max_tokens"}
 	server := httptest.NewServer(s)

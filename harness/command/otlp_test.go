@@ -58,8 +58,8 @@ func (c *collected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A load that is traced has a span for each request, below its job's, and the server one below each of
-// those: the ids are those of the records and of the server's logs.
+// A load that is traced has a span for each request, below its job's, and the server one below each
+// of those: the ids are those of the records and of the server's logs.
 func TestTraced(t *testing.T) {
 	c := &collected{spans: map[string][]span{}}
 	collector := httptest.NewServer(c)

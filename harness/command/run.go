@@ -257,7 +257,8 @@ func (o *runOptions) override(set map[string]bool) error {
 		}
 	}
 	l.Concurrency = cmp.Or(o.concurrency, l.Concurrency)
-	if l.Trace == nil && (set["n"] || set["jobs"]) || set["duration"] { // an end in place of the file's
+	// An end takes the place of the file's.
+	if l.Trace == nil && (set["n"] || set["jobs"]) || set["duration"] {
 		if !set["duration"] {
 			l.Duration = 0
 		}

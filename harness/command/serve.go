@@ -22,8 +22,8 @@ func serve(ctx context.Context, e *env, args []string) error {
 	return err
 }
 
-// openStore opens an object store for the server. What is wrong with its address is the command line's
-// fault, and what is wrong with the store is not.
+// openStore opens an object store for the server. What is wrong with its address is the command
+// line's fault, and what is wrong with the store is not.
 func openStore(ctx context.Context, address string, a service.StoreAccess) (objects.Bucket, error) {
 	b, err := buckets.Open(ctx, address, workers.Access{Creds: a.Creds, CA: a.CA, Plain: a.Plain})
 	_, plain := errors.AsType[*buckets.PlainError](err)

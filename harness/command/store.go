@@ -28,8 +28,10 @@ Exit codes: 0 ended by a signal, 1 it cannot listen or cannot use the directory,
 func storeCommand(ctx context.Context, e *env, args []string) error {
 	f := flags("store", storeAbout, storeExamples, e.stdout)
 	dir := f.String("dir", "loadstone-store", "`directory` of the objects")
-	listen := f.String("listen", "", "`address` of the server; default: 127.0.0.1:4222, or what -config says")
-	config := f.String("config", "", "`file` with the configuration of the NATS server, in its own form")
+	listen := f.String("listen", "",
+		"`address` of the server; default: 127.0.0.1:4222, or what -config says")
+	config := f.String("config", "",
+		"`file` with the configuration of the NATS server, in its own form")
 	if err := f.parse(args); err != nil {
 		return err
 	}

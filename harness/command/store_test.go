@@ -94,9 +94,9 @@ func (r *replica) send(t *testing.T, agent string, talk []json.RawMessage) (got 
 	return got, resp.Header.Get("X-Durable")
 }
 
-// Agents that go from server to server, which share an object store, get the answers of one server, and
-// each finds what the one before has kept: one that still runs, one that was killed, and one that has
-// ended.
+// Agents that go from server to server, which share an object store, get the answers of one server,
+// and each finds what the one before has kept: one that still runs, one that was killed, and one
+// that has ended.
 func TestServersShareAStore(t *testing.T) {
 	t.Run("nats", func(t *testing.T) {
 		_, url := startStore(t, t.TempDir(), "127.0.0.1:0")
@@ -171,9 +171,9 @@ func idleAgents(t *testing.T, of *replica) (all idle) {
 	return all
 }
 
-// found asks another server for one after the other until it has one with its memory. That the server
-// that had them was killed it knows, where that held a lease, when the lease is over; what it is asked
-// sooner it does not keep.
+// found asks another server for one after the other until it has one with its memory. That the
+// server that had them was killed it knows, where that held a lease, when the lease is over; what
+// it is asked sooner it does not keep.
 func (all idle) found(t *testing.T, by *replica) {
 	t.Helper()
 	for i, a := range all {

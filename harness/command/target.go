@@ -27,10 +27,11 @@ type target struct {
 	model   string // as the server calls it
 	system  report.System
 	startUp time.Duration
-	process *proc.Process                                           // nil: somebody else's
-	start   func(context.Context, ...string) (*proc.Process, error) // with further flags
-	to      harness.Target                                          // what it wants of its clients
-	files   fs.FS                                                   // of the model; nil: somebody else's
+	process *proc.Process // nil: somebody else's
+	// start starts it with further flags.
+	start func(context.Context, ...string) (*proc.Process, error)
+	to    harness.Target // what it wants of its clients
+	files fs.FS          // of the model; nil: somebody else's
 }
 
 // client is a new one of the server.

@@ -107,8 +107,9 @@ func requestsOf(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// Four workers measure as one process does: the same requests with the same answers, the same files,
-// which verify, and a report that says who sent the load and how well their clocks are known.
+// Four workers measure as one process does: the same requests with the same answers, the same
+// files, which verify, and a report that says who sent the load and how well their clocks are
+// known.
 func TestWorkers(t *testing.T) {
 	g := startGang(t, 4)
 	dir := t.TempDir()
@@ -166,8 +167,8 @@ func TestWorkers(t *testing.T) {
 	assert.Equal(t, code, exitOK, text)
 }
 
-// What becomes of a measurement whose worker, coordinator or NATS server is killed, and what the user
-// is told.
+// What becomes of a measurement whose worker, coordinator or NATS server is killed, and what the
+// user is told.
 func TestKilledAmongWorkers(t *testing.T) {
 	self, err := os.Executable()
 	assert.NilError(t, err)
@@ -267,8 +268,8 @@ func ended(pid int) bool {
 	return strings.HasPrefix(after, "Z")
 }
 
-// What is said over NATS is for those who may hear it: without a user that the server knows, or without
-// TLS to another machine, nothing is measured, and the user is told what to do.
+// What is said over NATS is for those who may hear it: without a user that the server knows, or
+// without TLS to another machine, nothing is measured, and the user is told what to do.
 func TestWorkersOfAStranger(t *testing.T) {
 	server := &answering{}
 	s := httptest.NewServer(server)

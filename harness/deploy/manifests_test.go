@@ -147,8 +147,8 @@ func (c *cluster) workloads() (all []workload) {
 	return all
 }
 
-// faults are what is wrong with manifests whose fields are all known: Kubernetes would refuse them, or
-// take them and never do what they are for.
+// faults are what is wrong with manifests whose fields are all known: Kubernetes would refuse them,
+// or take them and never do what they are for.
 func (c *cluster) faults() (all []string) {
 	fault := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, w := range c.workloads() {

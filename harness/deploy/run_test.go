@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// answering is a server whose answers take so long that no delay of this machine's is long beside it.
+// answering is a server whose answers take so long that no delay of this machine's is long beside
+// it.
 func answering(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/v1/models":
@@ -147,8 +148,8 @@ func verified(t *testing.T, dir string) {
 	assert.Assert(t, strings.Contains(said, "made again from the seeds"), said)
 }
 
-// The pods of the Indexed Job, with the command lines of its manifest, carry out one load, which report
-// puts together.
+// The pods of the Indexed Job, with the command lines of its manifest, carry out one load, which
+// report puts together.
 func TestParts(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "parts")
@@ -235,8 +236,8 @@ func (n *node) serveNATS(t *testing.T) {
 	n.names[fmt.Sprintf("%s:%d", service.Name, service.Spec.Ports[0].Port)] = "127.0.0.1:" + port
 }
 
-// A replica of the StatefulSet serves with the arguments of its manifest, and what Envoy is told of the
-// replicas is what Kubernetes calls them.
+// A replica of the StatefulSet serves with the arguments of its manifest, and what Envoy is told of
+// the replicas is what Kubernetes calls them.
 func TestReplicas(t *testing.T) {
 	n := newNode(t, kustomizations[2])
 	set := n.sets["loadstone"]

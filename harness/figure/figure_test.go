@@ -68,8 +68,8 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// Where nothing was answered, tokens came at a rate of 0, which is a figure. What was answered without
-// usage and in one piece has none.
+// Where nothing was answered, tokens came at a rate of 0, which is a figure. What was answered
+// without usage and in one piece has none.
 func TestTokenRateOfNothing(t *testing.T) {
 	f, _ := figure.Find("tok/s")
 	failed := record.Summarize("x", []record.Record{{Outcome: record.Failed}, {Outcome: record.Empty, OutputTokens: 6}}, time.Second, -1)

@@ -47,7 +47,8 @@ func verdicts(c *gate.Comparison) map[string]gate.Verdict {
 }
 
 // What is worse is accepted by lines that are written and read again: the same change, and another
-// measurement of it, no longer fail. One that has grown beyond noise does, and so does an error more.
+// measurement of it, no longer fail. One that has grown beyond noise does, and so does an error
+// more.
 func TestAccepted(t *testing.T) {
 	day := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
 	base := bench(1, 1, 0)
@@ -95,8 +96,8 @@ func TestAccepted(t *testing.T) {
 		"lines of another base among what was accepted, which count for nothing: 3"))
 }
 
-// How often a change that was accepted fails again though it has not grown, and one that has grown by
-// ten points does, both measured anew.
+// How often a change that was accepted fails again though it has not grown, and one that has grown
+// by ten points does, both measured anew.
 func TestAcceptedRates(t *testing.T) {
 	again, found := 0, 0
 	const pairs = 60

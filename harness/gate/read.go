@@ -97,8 +97,8 @@ func checkValues(r *benchfmt.Result) error {
 	return nil
 }
 
-// countsSomething reports whether figures of a unit cannot be negative: times, rates, shares, bytes,
-// and counts for each operation.
+// countsSomething reports whether figures of a unit cannot be negative: times, rates, shares,
+// bytes, and counts for each operation.
 func countsSomething(unit string) bool {
 	_, known := figure.Find(short(unit))
 	return known || unit == "B" || unit == "bytes" ||

@@ -126,7 +126,8 @@ func TestOutlierIsNoChange(t *testing.T) {
 	}
 }
 
-// Welch's p and interval are those of scipy.stats.ttest_ind([3,5,7,9], [1,2,3,4,5], equal_var=False).
+// Welch's p and interval are those of scipy.stats.ttest_ind([3,5,7,9], [1,2,3,4,5],
+// equal_var=False).
 func TestWelch(t *testing.T) {
 	s := Series{Differences: true}
 	for i, v := range []float64{1, 2, 3, 4, 5, 3, 5, 7, 9} {

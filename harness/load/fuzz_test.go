@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// FuzzSource reads any bytes as recorded traffic, in every form: it is refused with the place of the
-// fault, or the graph of each session's calls is sound: a call goes on from, and waits for, calls
-// before it, and no time or count is negative.
+// FuzzSource reads any bytes as recorded traffic, in every form: it is refused with the place of
+// the fault, or the graph of each session's calls is sound: a call goes on from, and waits for,
+// calls before it, and no time or count is negative.
 func FuzzSource(f *testing.F) {
 	files, err := filepath.Glob("testdata/sources/*.*")
 	if err != nil || len(files) == 0 {

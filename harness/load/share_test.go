@@ -12,8 +12,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// schedule writes what each of a share's first agents does, call by call, by the agent's number. Of an
-// open loop it has when each comes, of a closed one the place that it takes.
+// schedule writes what each of a share's first agents does, call by call, by the agent's number. Of
+// an open loop it has when each comes, of a closed one the place that it takes.
 func schedule(l *Load, s Share, agents int) map[int]string {
 	all := map[int]string{}
 	add := func(i int, comes string) {

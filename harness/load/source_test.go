@@ -166,8 +166,8 @@ func TestFolderOfSources(t *testing.T) {
 	assert.ErrorContains(t, err, "c.jsonl: it has GitHub Copilot's sessions (Azure), and the files before it have Weka's traces")
 }
 
-// A trace is read as a stream: what is in memory at the end is a few times its size, whatever form it
-// has, and no more was taken from the system than ten times.
+// A trace is read as a stream: what is in memory at the end is a few times its size, whatever form
+// it has, and no more was taken from the system than ten times.
 func TestSourcesInMemory(t *testing.T) {
 	const size = 8 << 20
 	text := strings.Repeat("Lorem ipsum dolor sit amet. ", 100)

@@ -15,10 +15,11 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// BenchmarkProxy is what an agent waits for with the proxy between it and its server, and without: a
-// turn of a session of 100 messages and 400 kB, and one of a new session, whose answers are 64 events.
-// Between two turns the recorder comes to rest, as it does while an agent's tools are at work.
-// Compare proxy with direct: turn-ns is the time to the end, first-ns that to the first event.
+// BenchmarkProxy is what an agent waits for with the proxy between it and its server, and without:
+// a turn of a session of 100 messages and 400 kB, and one of a new session, whose answers are 64
+// events. Between two turns the recorder comes to rest, as it does while an agent's tools are at
+// work. Compare proxy with direct: turn-ns is the time to the end, first-ns that to the first
+// event.
 //
 //	go test ./harness/proxy -run '^$' -bench Proxy -count 6
 func BenchmarkProxy(b *testing.B) {

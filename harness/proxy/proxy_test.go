@@ -173,9 +173,9 @@ const (
 	summary      = `{"role":"user","content":"This session is being continued. Summary: it is fixed."}`
 )
 
-// Traffic of Claude Code's shape becomes one session: its own conversation with calls of tools and a
-// new question, a sub-agent that it waits for, a history that was compacted. Each body is sent again
-// byte for byte.
+// Traffic of Claude Code's shape becomes one session: its own conversation with calls of tools and
+// a new question, a sub-agent that it waits for, a history that was compacted. Each body is sent
+// again byte for byte.
 func TestClaudeCode(t *testing.T) {
 	s := newScene(t, Options{}, claude("tool:Task", "text:found it", "text:Done.", "text:Yes.", "text:Go on."))
 	sub := `{"model":"claude","max_tokens":8000,"messages":[{"role":"user","content":"Search"}],"system":[{"type":"text","text":"You search."}],` + claudeMeta + `,"stream":true}`
@@ -238,8 +238,8 @@ func codexBody(items ...string) string {
 		`"tool_choice":"auto","parallel_tool_calls":false,"reasoning":{"effort":"medium"},"store":false,"stream":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"019a"}`
 }
 
-// Traffic of Codex's shape becomes one session by its prompt_cache_key, without any header. Each body
-// is sent again byte for byte.
+// Traffic of Codex's shape becomes one session by its prompt_cache_key, without any header. Each
+// body is sent again byte for byte.
 func TestCodex(t *testing.T) {
 	s := newScene(t, Options{}, codex(shell, told, told))
 	bodies := []string{
@@ -290,8 +290,8 @@ func chatBody(messages ...string) string {
 	return `{"messages":[` + strings.Join(messages, ",") + `],"model":"m","max_tokens":5}`
 }
 
-// Agents that name no session are told apart by their histories, and each of their calls goes on from
-// the one whose history it has.
+// Agents that name no session are told apart by their histories, and each of their calls goes on
+// from the one whose history it has.
 func TestGrowingHistories(t *testing.T) {
 	s := newScene(t, Options{}, chat)
 	said := func(role, text string) string { return `{"role":"` + role + `","content":"` + text + `"}` }
@@ -315,8 +315,8 @@ func TestGrowingHistories(t *testing.T) {
 	}
 }
 
-// What passes is what was sent, byte for byte: bodies, compressed or chunked or not, headers, trailers,
-// addresses. What is compressed is read aside.
+// What passes is what was sent, byte for byte: bodies, compressed or chunked or not, headers,
+// trailers, addresses. What is compressed is read aside.
 func TestNothingChanges(t *testing.T) {
 	zip := func(text string) string {
 		var b bytes.Buffer
@@ -404,9 +404,9 @@ func TestEventsAtOnce(t *testing.T) {
 	assert.Assert(t, was.First > 0 && was.First <= was.Took)
 }
 
-// An answer that breaks off breaks off for the agent as well, an agent that goes away ends the server's
-// work, and a server that is not there is a 502: each is recorded as far as it came, and the proxy goes
-// on.
+// An answer that breaks off breaks off for the agent as well, an agent that goes away ends the
+// server's work, and a server that is not there is a 502: each is recorded as far as it came, and
+// the proxy goes on.
 func TestBreaks(t *testing.T) {
 	gone := make(chan bool, 1)
 	s := newScene(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -459,8 +459,8 @@ func TestBreaks(t *testing.T) {
 	assert.Equal(t, s.recorder.Stats().Broken, 3)
 }
 
-// No key that an agent shows in a header, a cookie or an address is written, also where it stands in a
-// text. The server gets all of them.
+// No key that an agent shows in a header, a cookie or an address is written, also where it stands
+// in a text. The server gets all of them.
 func TestKeys(t *testing.T) {
 	s := newScene(t, Options{}, chat)
 	body := chatBody(`{"role":"user","content":"my key is sk-secret-1, the cookie c00kie-secret, q-secret-9 and \"quoted-\\secret\""}`)
@@ -474,8 +474,8 @@ func TestKeys(t *testing.T) {
 	assert.Equal(t, s.recorder.Stats().Masked, 5)
 }
 
-// A private recording has the lengths, and equal words for equal texts, and nothing of what was said.
-// It is replayed as any other.
+// A private recording has the lengths, and equal words for equal texts, and nothing of what was
+// said. It is replayed as any other.
 func TestPrivate(t *testing.T) {
 	s := newScene(t, Options{Private: true}, claude("tool:Confidential", "text:Geheim", "text:Secreto"))
 	long := strings.Repeat("Nobody must read this. ", 100)
@@ -504,8 +504,8 @@ func TestPrivate(t *testing.T) {
 	assert.Equal(t, alice[0].Recorded.Output, 7)
 }
 
-// Whatever breaks off when, and however the pieces are cut, the agent has what the server sent up to
-// there, the recording can be read, and what it says of an answer is a beginning of it.
+// Whatever breaks off when, and however the pieces are cut, the agent has what the server sent up
+// to there, the recording can be read, and what it says of an answer is a beginning of it.
 func FuzzBreaks(f *testing.F) {
 	f.Add(uint8(0), uint16(40), uint8(7), false)
 	f.Add(uint8(1), uint16(3), uint8(1), true)

@@ -23,9 +23,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// An hour of agents, recorded and replayed against the same server, is the same calls in the same order
-// at the same times: sub-agents beside their parent, tools and people between calls, a history that is
-// compacted. Time is fake, so that the hour is exact.
+// An hour of agents, recorded and replayed against the same server, is the same calls in the same
+// order at the same times: sub-agents beside their parent, tools and people between calls, a
+// history that is compacted. Time is fake, so that the hour is exact.
 func TestHourReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &timed{}
@@ -163,8 +163,8 @@ func (a *synthetic) result(said []client.Message, took time.Duration) []client.M
 
 func say(role, text string) client.Message { return client.Message{Role: role, Content: text} }
 
-// hour is what the agent does in an hour: turns of calls with tools between them, in one of which two
-// sub-agents work beside each other; people who think; a history that is cut down.
+// hour is what the agent does in an hour: turns of calls with tools between them, in one of which
+// two sub-agents work beside each other; people who think; a history that is cut down.
 func (a *synthetic) hour() {
 	system := say("system", "You are "+a.name)
 	said := []client.Message{system, say("user", "begin")}

@@ -26,8 +26,8 @@ func starts(r *Record) { r.Begins = true }
 func closes(r *Record) { r.Ends = true }
 func failed(r *Record) { r.Outcome = Failed }
 
-// A job is its calls and its sub-agents' from the first's being due to the last one's end. Tools and
-// sub-agents that work at one time are counted once.
+// A job is its calls and its sub-agents' from the first's being due to the last one's end. Tools
+// and sub-agents that work at one time are counted once.
 func TestJobs(t *testing.T) {
 	records := []Record{
 		request("a", 0, 100, starts), request("a:s1", 150, 300), request("a:s2", 160, 400),
@@ -64,8 +64,8 @@ func TestNoJobs(t *testing.T) {
 	assert.Equal(t, Run{Records: records}.Summary().Jobs, Jobs{GoodRatio: -1})
 }
 
-// Jobs are the same in whatever order their requests come, and however they are split among tallies,
-// as those of a long load are.
+// Jobs are the same in whatever order their requests come, and however they are split among
+// tallies, as those of a long load are.
 func TestJobsMerge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 16))
 	var records []Record

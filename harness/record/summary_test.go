@@ -50,8 +50,9 @@ func tailed(n int, median, largest, least, mean time.Duration) stats.Dist {
 
 func one(v time.Duration) stats.Dist { return tailed(1, v, v, v, v) }
 
-// A piece of several tokens is one gap of the stream, as its reader sees it; the time per token is from first to last
-// piece by the tokens after the first. Reasoning is the first token but not yet the answer.
+// A piece of several tokens is one gap of the stream, as its reader sees it; the time per token is
+// from first to last piece by the tokens after the first. Reasoning is the first token but not yet
+// the answer.
 func TestSummarizeSeveralTokensAPiece(t *testing.T) {
 	r := Record{Outcome: OK, FirstContent: 30 * ms, Chunks: []time.Duration{10 * ms, 22 * ms, 30 * ms, 42 * ms}, Reasoning: 2, End: 50 * ms,
 		PromptTokens: 9, OutputTokens: 16, Server: ServerTiming{-1, -1, -1, -1, -1}}
@@ -86,8 +87,8 @@ func TestTallyMerge(t *testing.T) {
 	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
 }
 
-// Every bound is on what the client saw of the one request. A request that was refused or failed met
-// nothing; one that the load cancelled or read slowly on purpose is not judged.
+// Every bound is on what the client saw of the one request. A request that was refused or failed
+// met nothing; one that the load cancelled or read slowly on purpose is not judged.
 func TestGoodput(t *testing.T) {
 	answer := Record{Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 30 * ms, Chunks: []time.Duration{30 * ms, 40 * ms, 52 * ms}, OutputTokens: 3, End: 60 * ms}
 	for _, tc := range []struct {

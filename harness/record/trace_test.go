@@ -6,7 +6,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// A request's trace is its job's, its span its own; what becomes of the record later changes neither.
+// A request's trace is its job's, its span its own; what becomes of the record later changes
+// neither.
 func TestTrace(t *testing.T) {
 	p := Place{Scenario: "chat", Run: 1, Agent: "chat-3-abc", Turn: 2}
 	assert.Equal(t, p.Traceparent(true), p.Traceparent(false)[:53]+"01")

@@ -6,8 +6,8 @@ import (
 	"loadstone/harness/script"
 )
 
-// In your own module, a test file like this one runs the scripts of testdata/script against a server
-// of your own, which is the program myserver in them:
+// In your own module, a test file like this one runs the scripts of testdata/script against a
+// server of your own, which is the program myserver in them:
 //
 //	# testdata/script/chat.txtar
 //	serve myserver -addr 127.0.0.1:0

@@ -206,8 +206,8 @@ func TestSettled(t *testing.T) {
 	}
 }
 
-// Memory that rises as the KV pool fills up is named as that; a leak beside it is a trend, whether the
-// pool fills up or not.
+// Memory that rises as the KV pool fills up is named as that; a leak beside it is a trend, whether
+// the pool fills up or not.
 func TestFilling(t *testing.T) {
 	for leak, want := range map[float64]soak.Standing{0: soak.Filling, 2: soak.Worse} {
 		rng := rand.New(rand.NewPCG(1, 1))

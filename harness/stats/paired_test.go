@@ -30,8 +30,8 @@ func TestSeparate(t *testing.T) {
 	near("shift", shift, 0.16, 1e-12)
 }
 
-// TestInformation: the interval has the true value in it about as often as it says, whether there is
-// nothing to know, a little or much.
+// TestInformation: the interval has the true value in it about as often as it says, whether there
+// is nothing to know, a little or much.
 func TestInformation(t *testing.T) {
 	for _, shift := range []float64{0, 0.25, 0.5, 1, 2} {
 		// The true value, of which quarter of all a value is in: by a large sample.

@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// Clocks. Each worker times its requests by its own clock, so that no latency is a difference of two
-// clocks. What is common, when a run or a round begins, and where a request stands among those of
-// other workers, needs the offset of one clock from the other. It is measured as NTP does (RFC 5905,
-// section 8): the coordinator notes when it asks, t0, and when the answer comes, t1; the worker's
-// clock said w meanwhile. Then w - (t0+t1)/2 is the offset, and it is off by half the round trip at
-// most, however the way there and the way back divide it. Of several the shortest round trip counts.
+// Clocks. Each worker times its requests by its own clock, so that no latency is a difference of
+// two clocks. What is common, when a run or a round begins, and where a request stands among those
+// of other workers, needs the offset of one clock from the other. It is measured as NTP does (RFC
+// 5905, section 8): the coordinator notes when it asks, t0, and when the answer comes, t1; the
+// worker's clock said w meanwhile. Then w - (t0+t1)/2 is the offset, and it is off by half the
+// round trip at most, however the way there and the way back divide it. Of several the shortest
+// round trip counts.
 //
 // It is measured before and after each run; what it has changed by meanwhile adds to its error.
 const exchanges = 16
@@ -40,7 +41,9 @@ func (c *Coordinator) measureClocks(ctx context.Context, before bool) error {
 }
 
 // offset measures one worker's clock.
-func (c *Coordinator) offset(ctx context.Context, m *member) (offset, err time.Duration, failure error) {
+func (c *Coordinator) offset(ctx context.Context, m *member) (
+	offset, err time.Duration, failure error,
+) {
 	shortest := time.Duration(1<<63 - 1)
 	for range exchanges {
 		timed, cancel := context.WithTimeout(ctx, patience)

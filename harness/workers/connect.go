@@ -30,11 +30,11 @@ type Access struct {
 
 // Connect connects to a NATS server, or one of several whose addresses have commas in between. A
 // connection that is lost is made again for as long as it takes. Over one goes what is asked of the
-// server under test, its answers and its API key, so one that leaves this machine has TLS (tls:// or an
-// authority) unless Access.Plain allows it without; otherwise the error is a PlainError.
+// server under test, its answers and its API key, so one that leaves this machine has TLS (tls://
+// or an authority) unless Access.Plain allows it without; otherwise the error is a PlainError.
 func Connect(address string, a Access, name string) (*nats.Conn, error) {
-	options := []nats.Option{nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
-		nats.Timeout(3 * time.Second)}
+	options := []nats.Option{nats.Name(name), nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond), nats.Timeout(3 * time.Second)}
 	if a.Creds != "" {
 		options = append(options, nats.UserCredentials(a.Creds))
 	}
@@ -88,8 +88,10 @@ func natsURL(one string) (*url.URL, error) {
 		one = "nats://" + one
 	}
 	u, err := url.Parse(one)
-	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-		return nil, errors.New("that is no address of a NATS server; want one like nats://127.0.0.1:4222")
+	if err != nil || u.Hostname() == "" ||
+		!slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return nil, errors.New("that is no address of a NATS server; want one like " +
+			"nats://127.0.0.1:4222")
 	}
 	return u, nil
 }
@@ -122,15 +124,16 @@ type Server struct {
 const maxMessage = 8 << 20
 
 // Serve starts a NATS server at an address such as 127.0.0.1:4222. config, unless "", is a file in
-// NATS's own form. On an address that is not on loopback it must authenticate its clients, by users,
-// tokens, keys or certificates, because a client that can publish decides what the workers load.
+// NATS's own form. On an address that is not on loopback it must authenticate its clients, by
+// users, tokens, keys or certificates, because a client that can publish decides what the workers
+// load.
 func Serve(address, config string) (*Server, error) {
 	return serve(address, config, "")
 }
 
-// ServeStore is Serve with JetStream, which keeps objects in a directory: agents' memories, which every
-// client can read and change. Each write is on disk when its answer goes out, unless the configuration
-// has a sync_interval.
+// ServeStore is Serve with JetStream, which keeps objects in a directory: agents' memories, which
+// every client can read and change. Each write is on disk when its answer goes out, unless the
+// configuration has a sync_interval.
 func ServeStore(address, config, dir string) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -169,7 +172,7 @@ func serve(address, config, store string) (*Server, error) {
 		}
 	}
 	options.NoSigs, options.NoLog = true, true
-	if store == "" || options.MaxPayload == 0 { // objects come in any number of messages, the rest in one
+	if store == "" || options.MaxPayload == 0 { // all but objects come in one message each
 		options.MaxPayload = maxMessage
 	}
 	s, err := server.NewServer(options)
@@ -248,13 +251,14 @@ func (e *OpenError) Error() string {
 		could = "read and change agents' memories"
 	}
 	return fmt.Sprintf("%s is not on loopback: anybody who can connect could %s; "+
-		"want a configuration of NATS with users, or with TLS that checks its clients' certificates", e.Address, could)
+		"want a configuration of NATS with users, or with TLS that checks its clients' certificates",
+		e.Address, could)
 }
 
 // A PlainError says that what goes to a NATS server on another machine would not be encrypted.
 type PlainError struct{ Host string }
 
 func (e *PlainError) Error() string {
-	return fmt.Sprintf("the NATS server %s is not on this machine, and whoever is on the way there could read "+
-		"prompts, answers and API keys: want tls:// in its address", e.Host)
+	return fmt.Sprintf("the NATS server %s is not on this machine, and whoever is on the way there "+
+		"could read prompts, answers and API keys: want tls:// in its address", e.Host)
 }

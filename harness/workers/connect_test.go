@@ -67,8 +67,8 @@ func written(t *testing.T, text string) (file string) {
 	return file
 }
 
-// account is the configuration of a server that knows users by credentials that an operator's account
-// has signed, and a file of such credentials.
+// account is the configuration of a server that knows users by credentials that an operator's
+// account has signed, and a file of such credentials.
 func account(t *testing.T) (config, creds string) {
 	t.Helper()
 	keys := func(make func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string) {
@@ -95,8 +95,8 @@ func account(t *testing.T) (config, creds string) {
 		signed(jwt.NewAccountClaims(ownerKey), operator)), written(t, string(text))
 }
 
-// A NATS server's own means decide who may connect: users and passwords, tokens, credentials, each over
-// TLS or without. A client without valid credentials gets an error that says so.
+// A NATS server's own means decide who may connect: users and passwords, tokens, credentials, each
+// over TLS or without. A client without valid credentials gets an error that says so.
 func TestAccess(t *testing.T) {
 	cert, key := certificate(t)
 	other, _ := certificate(t)
@@ -166,8 +166,8 @@ func TestWorkersOverTLS(t *testing.T) {
 	assert.Equal(t, len(runs[0].Records), 20)
 }
 
-// To another machine nothing goes without TLS unless that is allowed; it is refused before anything is
-// sent.
+// To another machine nothing goes without TLS unless that is allowed; it is refused before anything
+// is sent.
 func TestPlain(t *testing.T) {
 	for address, plain := range map[string]bool{
 		"nats://192.0.2.1:4222": true, "192.0.2.1:4222": true, "ws://192.0.2.1": true,

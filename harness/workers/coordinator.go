@@ -70,9 +70,9 @@ type progress struct {
 	ended   bool
 }
 
-// Call finds the workers that have joined a NATS server and belong to nobody. It waits, for as long as
-// the context lasts, until there are so many, at least one; where it need not wait for more, it takes
-// all that answer within a moment.
+// Call finds the workers that have joined a NATS server and belong to nobody. It waits, for as long
+// as the context lasts, until there are so many, at least one; where it need not wait for more, it
+// takes all that answer within a moment.
 func Call(ctx context.Context, nc *nats.Conn, atLeast int) (*Coordinator, error) {
 	c := &Coordinator{nc: nc, session: nuid.Next()}
 	var refused error
@@ -87,8 +87,8 @@ func Call(ctx context.Context, nc *nats.Conn, atLeast int) (*Coordinator, error)
 			case i.Session != "":
 				refused = fmt.Errorf("%s works for another coordinator", i.Name)
 			case i.Protocol != protocol || i.Form != record.AskedForm:
-				return nil, fmt.Errorf("%s is of another version of loadstone: it knows %s and %s, and this one %s and %s",
-					i.Name, i.Protocol, i.Form, protocol, record.AskedForm)
+				return nil, fmt.Errorf("%s is of another version of loadstone: it knows %s and "+
+					"%s, and this one %s and %s", i.Name, i.Protocol, i.Form, protocol, record.AskedForm)
 			default:
 				c.members = append(c.members, &member{info: i, part: len(c.members)})
 			}
@@ -111,8 +111,8 @@ type TooFewError struct {
 }
 
 func (e *TooFewError) Error() string {
-	text := fmt.Sprintf("%d workers have joined, want %d: loadstone workers -n N starts some with a NATS "+
-		"server, loadstone worker -join URL one more", e.Found, e.Want)
+	text := fmt.Sprintf("%d workers have joined, want %d: loadstone workers -n N starts some with a "+
+		"NATS server, loadstone worker -join URL one more", e.Found, e.Want)
 	if e.Busy != nil {
 		text += "; " + e.Busy.Error()
 	}
@@ -159,8 +159,8 @@ func compare(a, b string) int {
 	return 0
 }
 
-// Claim makes the workers belong to this coordinator, and tells them what is measured. clock is that
-// of all times from now on.
+// Claim makes the workers belong to this coordinator, and tells them what is measured. clock is
+// that of all times from now on.
 func (c *Coordinator) Claim(ctx context.Context, t Target, clock func() time.Duration) error {
 	c.clock, c.begun = clock, time.Now()
 	sub, err := c.nc.Subscribe(newsOf(c.session), c.hear)
@@ -294,7 +294,8 @@ func (c *Coordinator) Again(ctx context.Context) (records []record.Record, found
 
 // carryOut lets workers do something and waits until all have. When the context ends, they are told
 // to stop, and what they tell until they have is kept.
-func (c *Coordinator) carryOut(ctx context.Context, members []*member, o order, run harness.CrewRun) (news, error) {
+func (c *Coordinator) carryOut(ctx context.Context, members []*member, o order,
+	run harness.CrewRun) (news, error) {
 	p := &phase{op: o.Op, run: run, started: time.Now(), left: map[*member]*progress{},
 		ended: make(chan struct{})}
 	c.mu.Lock()
@@ -391,13 +392,13 @@ func (c *Coordinator) lostAt(m *member, after time.Duration, told int) error {
 	if m.share > 0 {
 		unsent = max(0, m.share-told)
 	}
-	m.lost = &harness.LostError{Worker: m.part + 1, Of: len(c.members), Name: m.Name, After: after, Told: told,
-		Unsent: unsent, Why: why}
+	m.lost = &harness.LostError{Worker: m.part + 1, Of: len(c.members), Name: m.Name, After: after,
+		Told: told, Unsent: unsent, Why: why}
 	return m.lost
 }
 
-// end notes that a worker has ended what it was told, and how. Where it failed, and was not lost, the
-// others are told to stop: what they would measure is another load.
+// end notes that a worker has ended what it was told, and how. Where it failed, and was not lost,
+// the others are told to stop: what they would measure is another load.
 func (c *Coordinator) end(p *phase, m *member, err error) {
 	c.delivering.Lock()
 	c.mu.Lock()
@@ -498,7 +499,8 @@ func (c *Coordinator) callRound(p *phase, m *member, at *progress) {
 		p.run.Leave(m.part)
 		return
 	}
-	publish(c.nc, ordersFor(m.ID), order{Op: opRound, Session: c.session, Due: due + m.offset, More: more})
+	publish(c.nc, ordersFor(m.ID),
+		order{Op: opRound, Session: c.session, Due: due + m.offset, More: more})
 }
 
 // done takes what a worker has to say when it has ended.
@@ -519,7 +521,8 @@ func (c *Coordinator) done(p *phase, m *member, at *progress, n *news) {
 	case n.Err != "":
 		err = fmt.Errorf("worker %s: %s", m.Name, n.Err)
 	case n.Told != at.told:
-		err = fmt.Errorf("worker %s has told of %d requests, and %d have arrived", m.Name, n.Told, at.told)
+		err = fmt.Errorf("worker %s has told of %d requests, and %d have arrived", m.Name, n.Told,
+			at.told)
 	}
 	c.end(p, m, err)
 }

@@ -149,8 +149,8 @@ type bulk struct {
 	Trace    []load.TraceRequest
 }
 
-// A call is one of a session. Package gob does not tell a slice without elements from nil, which leaves
-// the tools or the fields to the load.
+// A call is one of a session. Package gob does not tell a slice without elements from nil, which
+// leaves the tools or the fields to the load.
 type call struct {
 	load.Call
 	NoTools, NoFields bool // there are none
@@ -165,7 +165,8 @@ func bulkOf(l *load.Load) *bulk {
 	for _, s := range l.Sessions {
 		var calls []call
 		for c := range s.Calls {
-			calls = append(calls, call{c, c.Tools != nil && len(c.Tools) == 0, c.Fields != nil && len(c.Fields) == 0})
+			calls = append(calls, call{c, c.Tools != nil && len(c.Tools) == 0,
+				c.Fields != nil && len(c.Fields) == 0})
 		}
 		b.Calls = append(b.Calls, calls)
 		s.Calls = nil

@@ -41,8 +41,8 @@ type Worker struct {
 	sum  string
 }
 
-// How often workers and coordinators say that they are there, and the silence after which each takes
-// the other to be gone.
+// How often workers and coordinators say that they are there, and the silence after which each
+// takes the other to be gone.
 const (
 	aliveEvery = 300 * time.Millisecond
 	patience   = 4 * time.Second
@@ -79,8 +79,8 @@ type post struct {
 func (w *Worker) Run(ctx context.Context, nc *nats.Conn) error {
 	host, _ := os.Hostname()
 	w.nc, w.id, w.name = nc, nuid.Next(), fmt.Sprintf("%s, process %d", host, os.Getpid())
-	for subject, handle := range map[string]nats.MsgHandler{rollCall: w.tellOf, clockOf(w.id): w.tellTime,
-		ordersFor(w.id): w.take} {
+	for subject, handle := range map[string]nats.MsgHandler{rollCall: w.tellOf,
+		clockOf(w.id): w.tellTime, ordersFor(w.id): w.take} {
 		if _, err := nc.Subscribe(subject, handle); err != nil {
 			return err
 		}
@@ -102,7 +102,8 @@ func (w *Worker) Run(ctx context.Context, nc *nats.Conn) error {
 	}
 }
 
-// tellTime is the worker's answer to how late it is: nothing else is done, so that it takes no time.
+// tellTime is the worker's answer to how late it is: nothing else is done, so that it takes no
+// time.
 func (w *Worker) tellTime(m *nats.Msg) {
 	w.mu.Lock()
 	p := w.post
@@ -369,13 +370,14 @@ func (p *post) flush() {
 	p.fresh = p.fresh[:0]
 }
 
-// flushAll tells of records in as many messages as it takes. p.mu must be held. One that is too large
-// for a message goes without its texts, of which it has the digest.
+// flushAll tells of records in as many messages as it takes. p.mu must be held. One that is too
+// large for a message goes without its texts, of which it has the digest.
 func (p *post) flushAll(records []record.Record) {
 	if len(records) == 0 {
 		return
 	}
-	text, err := encoded(news{Worker: p.worker, Kind: kindRecords, Records: records, Told: p.told + len(records)})
+	text, err := encoded(news{Worker: p.worker, Kind: kindRecords, Records: records,
+		Told: p.told + len(records)})
 	switch {
 	case err != nil:
 		return // the coordinator sees that they are missing

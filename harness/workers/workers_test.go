@@ -114,9 +114,9 @@ func measure(t *testing.T, n int, plan harness.Plan) record.Run {
 	return runs[0]
 }
 
-// requests are those of a run, a line each, in the order of their agents: who asked, what, and, in an
-// open loop, when the session began. The endings of agents' names, which are new in every run, are
-// left out.
+// requests are those of a run, a line each, in the order of their agents: who asked, what, and, in
+// an open loop, when the session began. The endings of agents' names, which are new in every run,
+// are left out.
 func requests(run *record.Run, open bool) []string {
 	first := time.Duration(1 << 62)
 	for _, r := range run.Records {
@@ -194,8 +194,8 @@ func TestSameRequests(t *testing.T) {
 }
 
 // sameCeilings holds what an endless cache would have had of each prompt of workers to that of one
-// process: of each request, or, where agents share beginnings of prompts, so that it depends on which
-// of them comes first, of all together.
+// process: of each request, or, where agents share beginnings of prompts, so that it depends on
+// which of them comes first, of all together.
 func sameCeilings(t *testing.T, alone, run *record.Run, shared bool) {
 	t.Helper()
 	ceilings := func(run *record.Run) (of map[string]int, sum int) {
@@ -248,8 +248,8 @@ func TestRecordedTrafficOnTheWire(t *testing.T) {
 	assert.Assert(t, n > 5)
 }
 
-// A worker that is stopped in the middle ends its part: the others go on to the end, and the error says
-// whose part is missing and how much of it.
+// A worker that is stopped in the middle ends its part: the others go on to the end, and the error
+// says whose part is missing and how much of it.
 func TestLostWorker(t *testing.T) {
 	var asked atomic.Int64
 	stop := func() {}

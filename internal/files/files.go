@@ -182,15 +182,16 @@ func ReplaceUnsynced(sys System, path, pattern string, fill func(File) error) (e
 	return sys.Rename(f.Name(), path)
 }
 
-// A Fenced is a file system without locks that hold for a moment, such as one on objects. In place of
-// such a lock, a change is made on the condition that nobody has made a certain other one meanwhile.
+// A Fenced is a file system without locks that hold for a moment, such as one on objects. In place
+// of such a lock, a change is made on the condition that nobody has made a certain other one
+// meanwhile.
 type Fenced interface {
 	System
-	// Begin returns the file system for changes of the files in a directory whose names begin with name
-	// and a dot, for one goroutine. It has all of them as they were at one moment, which is now if
-	// latest, and else may be when this System has changed one last. It makes a change only if the file
-	// fence, one of them, is as it was then, or as its changes have left it; otherwise it makes none and
-	// fails with ErrFenced.
+	// Begin returns the file system for changes of the files in a directory whose names begin with
+	// name and a dot, for one goroutine. It has all of them as they were at one moment, which is now
+	// if latest, and else may be when this System has changed one last. It makes a change only if the
+	// file fence, one of them, is as it was then, or as its changes have left it; otherwise it makes
+	// none and fails with ErrFenced.
 	Begin(dir, name, fence string, latest bool) (System, error)
 	// Collect frees what no file needs any more, and returns how many objects that were. held reports
 	// whether somebody may be writing behind a fence with a content.

@@ -25,8 +25,9 @@ func (s *scale) svg() []byte {
 	kinds := s.kinds()
 	width := float64(len(kinds)) * (panelWidth + names)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" `+
-		`font-family="sans-serif" font-size="12">`+"\n", width, panelHeight, width, panelHeight)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" `+
+		`width="%.0f" height="%.0f" font-family="sans-serif" font-size="12">`+"\n",
+		width, panelHeight, width, panelHeight)
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="#fff"/>`+"\n", width, panelHeight)
 	for i, k := range kinds {
 		fmt.Fprintf(&b, `<g transform="translate(%.0f 0)">`+"\n", float64(i)*(panelWidth+names))
@@ -111,12 +112,13 @@ func (s *scale) panel(b *bytes.Buffer, k string) {
 			fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(i, 1)], x.at(max(float64(p.size), 0.5)),
 				y.at(max(p.value, 1e-9)))
 		}
-		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8"%s/>`+"\n", &path, colour[now], dash)
+		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8"%s/>`+"\n", &path,
+			colour[now], dash)
 		end := one.points[len(one.points)-1]
 		name := free(at, y.at(max(end.value, 1e-9)))
 		at = append(at, name)
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", x.at(float64(end.size))+6, name+4,
-			colour[now], html.EscapeString(one.label()))
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", x.at(float64(end.size))+6,
+			name+4, colour[now], html.EscapeString(one.label()))
 	}
 }
 
@@ -134,7 +136,8 @@ func free(others []float64, wanted float64) float64 {
 
 func (s *scale) axes(b *bytes.Buffer, x, y axis, unit, k string) {
 	line := func(x1, y1, x2, y2 float64) {
-		fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`+"\n", x1, y1, x2, y2)
+		fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`+"\n", x1, y1,
+			x2, y2)
 	}
 	for _, v := range y.ticks() {
 		line(x.from, y.at(v), x.to, y.at(v))
@@ -142,7 +145,8 @@ func (s *scale) axes(b *bytes.Buffer, x, y axis, unit, k string) {
 		for _, zeros := range []string{".00 ", ".0 "} {
 			label = strings.Replace(label, zeros, " ", 1)
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="end" fill="#444">%s</text>`+"\n", x.from-6, y.at(v)+4, label)
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="end" fill="#444">%s</text>`+"\n",
+			x.from-6, y.at(v)+4, label)
 	}
 	last := math.Inf(-1)
 	for _, n := range s.sizes() {
@@ -152,8 +156,11 @@ func (s *scale) axes(b *bytes.Buffer, x, y axis, unit, k string) {
 		}
 		last = at
 		line(at, y.from, at, y.to)
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#444">%s</text>`+"\n", at, y.from+16, count(n))
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#444">%s</text>`+"\n", at,
+			y.from+16, count(n))
 	}
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", (x.from+x.to)/2, y.from+34, s.size)
-	fmt.Fprintf(b, `<text x="%.1f" y="18" font-weight="bold">%s</text>`+"\n", x.from, html.EscapeString(k))
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", (x.from+x.to)/2,
+		y.from+34, s.size)
+	fmt.Fprintf(b, `<text x="%.1f" y="18" font-weight="bold">%s</text>`+"\n", x.from,
+		html.EscapeString(k))
 }

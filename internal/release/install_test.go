@@ -73,9 +73,9 @@ func inRoot(t *testing.T, root string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// TestInstalled runs the programs of a release that ./release wrote into LOADSTONE_TEST_RELEASE, each
-// in a root that has the archive and nothing else; with MLX also the C and C++ libraries of this
-// system. It measures a server there, which is two processes on loopback.
+// TestInstalled runs the programs of a release that ./release wrote into LOADSTONE_TEST_RELEASE,
+// each in a root that has the archive and nothing else; with MLX also the C and C++ libraries of
+// this system. It measures a server there, which is two processes on loopback.
 func TestInstalled(t *testing.T) {
 	dir := os.Getenv("LOADSTONE_TEST_RELEASE")
 	if dir == "" {

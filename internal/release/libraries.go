@@ -34,8 +34,8 @@ type library struct {
 }
 
 // sourceNote says what the licences of GCC's libraries want to be said.
-const sourceNote = "an unchanged file of Ubuntu's package %s, whose source package gcc-12 has the " +
-	"same version; another build of the library may take its place"
+const sourceNote = "an unchanged file of Ubuntu's package %s, whose source package gcc-12 has " +
+	"the same version; another build of the library may take its place"
 
 // libraries lists the software, as the wheels' own statements and MLX's ACKNOWLEDGMENTS have it.
 // libgfortran comes with libquadmath; both are unchanged files, which anyone may exchange.

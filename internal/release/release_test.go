@@ -27,7 +27,8 @@ func wants(t *testing.T, err error, words string) {
 	}
 }
 
-// The bytes of an archive depend on its files alone: not on their order, their times or their owner.
+// The bytes of an archive depend on its files alone: not on their order, their times or their
+// owner.
 func TestArchive(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
 	dir := t.TempDir()

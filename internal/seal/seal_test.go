@@ -134,8 +134,8 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
-// TestKeys: a file says which key it wants, a list of keys is read as tools print them, and no error
-// has a part of a key in it.
+// TestKeys: a file says which key it wants, a list of keys is read as tools print them, and no
+// error has a part of a key in it.
 func TestKeys(t *testing.T) {
 	file := sealed(t, key(t, 1), "a", text(5))
 	if k, ok, err := KeyOf(bytes.NewReader(file), []*Key{key(t, 2), key(t, 1)}); k.ID() != key(t, 1).ID() || !ok || err != nil {

@@ -199,8 +199,8 @@ func TestDashboardIsReadStrictly(t *testing.T) {
 	}
 }
 
-// Prometheus, as Debian has it, scrapes a server by prometheus.yml, and every query of the dashboard
-// means something to it and finds samples.
+// Prometheus, as Debian has it, scrapes a server by prometheus.yml, and every query of the
+// dashboard means something to it and finds samples.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	prometheus := installed(t, "prometheus")

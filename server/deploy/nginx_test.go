@@ -52,7 +52,8 @@ func nginx(t *testing.T, front string, addrs [3]string) []string {
 	return []string{program, "-c", file, "-p", dir, "-e", "stderr", "-g", "daemon off; master_process off;"}
 }
 
-// startBehind starts three servers behind a proxy, whose command is made once their addresses are known.
+// startBehind starts three servers behind a proxy, whose command is made once their addresses are
+// known.
 func startBehind(
 	t *testing.T, proxy func(t *testing.T, front string, addrs [3]string) []string, flags ...string,
 ) *replicas {
@@ -76,7 +77,8 @@ func startBehind(
 	return r
 }
 
-// startProxy starts the proxy, and again after it was killed, and waits until it has found all replicas.
+// startProxy starts the proxy, and again after it was killed, and waits until it has found all
+// replicas.
 func (r *replicas) startProxy(t *testing.T) {
 	t.Helper()
 	r.proxy.start(t)
@@ -122,8 +124,8 @@ func (r *replicas) ask(t *testing.T, header, agent string) string {
 	return answeredBy(res)
 }
 
-// An agent comes back to its replica, by either header. One that is killed moves its own agents and no
-// others, and has them again once it is back.
+// An agent comes back to its replica, by either header. One that is killed moves its own agents and
+// no others, and has them again once it is back.
 func TestAgentsKeepTheirReplica(t *testing.T) { behind(t, keepTheirReplica) }
 
 func keepTheirReplica(t *testing.T, r *replicas) {
@@ -164,9 +166,9 @@ func keepTheirReplica(t *testing.T, r *replicas) {
 	})
 }
 
-// conversations are what agents ask, turn by turn. Each turn has the answers before it: the server's
-// own, or as they were written here. A server knows its own answers by their tokens, and those of others
-// by their text alone, whose tokens may be others.
+// conversations are what agents ask, turn by turn. Each turn has the answers before it: the
+// server's own, or as they were written here. A server knows its own answers by their tokens, and
+// those of others by their text alone, whose tokens may be others.
 func conversations(n, turns int, own bool) (all []load.Session) {
 	for i := range n {
 		var calls []load.Call
@@ -190,8 +192,8 @@ func conversations(n, turns int, own bool) (all []load.Session) {
 // atATime is how many agents of a load work at a time.
 const atATime = 6
 
-// carryOut puts a load on a server, while something happens beside it once the load is under way. own is
-// that of conversations.
+// carryOut puts a load on a server, while something happens beside it once the load is under way.
+// own is that of conversations.
 func carryOut(t *testing.T, url string, own bool, beside func(started <-chan struct{})) (run record.Run, err error) {
 	t.Helper()
 	c := client.New(url)
@@ -252,8 +254,9 @@ func ofOneServer(t *testing.T) (all map[string]string, run record.Run) {
 	return oneServer.all, oneServer.run
 }
 
-// Three replicas are restarted one after the other while agents work: no request fails, each answer is
-// that of one server without a restart, and what was cached is computed anew once, not at every turn.
+// Three replicas are restarted one after the other while agents work: no request fails, each answer
+// is that of one server without a restart, and what was cached is computed anew once, not at every
+// turn.
 func TestRollingRestart(t *testing.T) { behind(t, rollingRestart) }
 
 func rollingRestart(t *testing.T, r *replicas) {
@@ -285,9 +288,9 @@ func restartedUnderLoad(t *testing.T, r *replicas, own bool, want map[string]str
 	return one, several
 }
 
-// The same with memories in a folder that the replicas share, or in an object store: an agent's memory is
-// where its next request is, so that as much is cached as by one server, and the agents' own answers may
-// be what they go on from.
+// The same with memories in a folder that the replicas share, or in an object store: an agent's
+// memory is where its next request is, so that as much is cached as by one server, and the agents'
+// own answers may be what they go on from.
 func TestRollingRestartShared(t *testing.T) {
 	t.Parallel()
 	alone := serve(t, "127.0.0.1:0")

@@ -116,9 +116,9 @@ func (r *replicas) question(t *testing.T, agent string) (a answered) {
 	return answered{answeredBy(res), said.Choices[0].Message.Content, said.Usage.Details.Cached}
 }
 
-// What a user sees whose replica is killed, as kill -9 does it: an answer that is under way breaks off,
-// and is told from one that ended; the question, asked again, has its answer from another replica, the
-// same, computed anew. Once the replica is back, so are its agents.
+// What a user sees whose replica is killed, as kill -9 does it: an answer that is under way breaks
+// off, and is told from one that ended; the question, asked again, has its answer from another
+// replica, the same, computed anew. Once the replica is back, so are its agents.
 func TestReplicaKilled(t *testing.T) {
 	behind(t, func(t *testing.T, r *replicas) {
 		const agent = "ada"
@@ -158,8 +158,9 @@ func TestReplicaKilled(t *testing.T) {
 	})
 }
 
-// What becomes of a load while a replica is killed and comes back: answers that were under way there
-// break off, no more of them than there were requests at a time, and all others are those of one server.
+// What becomes of a load while a replica is killed and comes back: answers that were under way
+// there break off, no more of them than there were requests at a time, and all others are those of
+// one server.
 func TestLoadWhileAReplicaIsKilled(t *testing.T) {
 	behind(t, func(t *testing.T, r *replicas) {
 		want, _ := ofOneServer(t)
@@ -186,8 +187,8 @@ func TestLoadWhileAReplicaIsKilled(t *testing.T) {
 	})
 }
 
-// What a user sees while the proxy is gone: a load ends at once and says so. The replicas keep all that
-// they have, and once it is back each agent finds its replica and its memory there.
+// What a user sees while the proxy is gone: a load ends at once and says so. The replicas keep all
+// that they have, and once it is back each agent finds its replica and its memory there.
 func TestProxyKilled(t *testing.T) {
 	behind(t, func(t *testing.T, r *replicas) {
 		before := map[string]answered{}

@@ -21,8 +21,8 @@ import (
 )
 
 // TestProgramsThroughProxy runs the same programs through the recording proxy: to them it is the
-// server. Each request that was answered is in the recording, and what a client sends that replays it
-// is byte for byte what the SDK sent, where the SDK writes JSON without blanks.
+// server. Each request that was answered is in the recording, and what a client sends that replays
+// it is byte for byte what the SDK sent, where the SDK writes JSON without blanks.
 func TestProgramsThroughProxy(t *testing.T) {
 	if os.Getenv("LOADSTONE_TEST_CLIENTS") == "" {
 		t.Skip("the packages are not asked for; " + install)

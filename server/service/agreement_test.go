@@ -89,8 +89,8 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// agree compares a network with the exact one on the tokens of ids from the 64th on, in steps of 64.
-// isa is LOADSTONE_ISA for it; float32 has its weights widened.
+// agree compares a network with the exact one on the tokens of ids from the 64th on, in steps of
+// 64. isa is LOADSTONE_ISA for it; float32 has its weights widened.
 func agree(t *testing.T, src catalog.Source, isa string, n network, ids []int32) agreement {
 	t.Helper()
 	const step = 64

@@ -96,9 +96,10 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// talk asks on behalf of an agent that never rests, in one conversation after another as the context
-// allows, until a turn of the conversation that it is in is on disk, and then for some turns more. It
-// returns the conversations and, of each, how many tokens the server has said to be on disk.
+// talk asks on behalf of an agent that never rests, in one conversation after another as the
+// context allows, until a turn of the conversation that it is in is on disk, and then for some
+// turns more. It returns the conversations and, of each, how many tokens the server has said to be
+// on disk.
 func talk(t *testing.T, p *process, name string, more int) (all []*conversation, promised []int) {
 	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); {
 		c := &conversation{agent: fmt.Sprint(name, "-", len(all))}
@@ -121,10 +122,10 @@ func talk(t *testing.T, p *process, name string, more int) (all []*conversation,
 	return all, promised
 }
 
-// TestKillNeverRests: a server saves while agents ask without a pause, which only -save-within has it
-// do, and is killed then. What it said to be on disk is there when it is started again, in whole turns.
-// How old a turn is that was lost is in the log alone: on a busy machine nothing between two processes
-// is in time, and engine's TestNeverRests holds the bound exactly, on a clock of its own.
+// TestKillNeverRests: a server saves while agents ask without a pause, which only -save-within has
+// it do, and is killed then. What it said to be on disk is there when it is started again, in whole
+// turns. How old a turn is that was lost is in the log alone: on a busy machine nothing between two
+// processes is in time, and engine's TestNeverRests holds the bound exactly, on a clock of its own.
 func TestKillNeverRests(t *testing.T) {
 	const bound, agents, kills = time.Second, 2, 8
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -239,8 +240,8 @@ func TestKillDurable(t *testing.T) {
 	}
 }
 
-// TestKillDurableAgent: every turn of an agent that was created durable survives a kill at the end of
-// its answer, although no request says so, and the agent is durable afterwards.
+// TestKillDurableAgent: every turn of an agent that was created durable survives a kill at the end
+// of its answer, although no request says so, and the agent is durable afterwards.
 func TestKillDurableAgent(t *testing.T) {
 	dir := t.TempDir()
 	serve := func() *process { return start(t, "-agents-dir", dir, "-save-within", "1h") }
@@ -266,7 +267,8 @@ func TestKillDurableAgent(t *testing.T) {
 	}
 }
 
-// cachedTokens sends a request again, and returns how long its prompt is and how much of it was cached.
+// cachedTokens sends a request again, and returns how long its prompt is and how much of it was
+// cached.
 func (p *process) cachedTokens(t *testing.T, q durableRequest, agent string) (cached, prompt int) {
 	t.Helper()
 	whole := strings.Replace(q.body, `,"stream":true`, "", 1)

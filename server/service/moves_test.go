@@ -80,8 +80,8 @@ func (p *process) metrics(t *testing.T) string {
 	return string(all)
 }
 
-// TestSharesNot: a server refuses a directory that another one uses otherwise than it would, and says
-// what to do.
+// TestSharesNot: a server refuses a directory that another one uses otherwise than it would, and
+// says what to do.
 func TestSharesNot(t *testing.T) {
 	dir := t.TempDir()
 	start(t, "-agents-dir", dir, "-agents-shared")

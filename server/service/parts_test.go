@@ -17,9 +17,9 @@ import (
 	"loadstone/metal"
 )
 
-// TestParts: two processes, each with a part of a model, answer as one process that has all of it, and
-// end together. Where the other part is killed, a request that waits for it fails, no others are taken,
-// and the server says that it is not ready, and why.
+// TestParts: two processes, each with a part of a model, answer as one process that has all of it,
+// and end together. Where the other part is killed, a request that waits for it fails, no others
+// are taken, and the server says that it is not ready, and why.
 func TestParts(t *testing.T) {
 	if !metal.Available {
 		t.Skip("the mlx backend alone has parts")

@@ -42,8 +42,8 @@ func (p *process) importMemory(t *testing.T, file []byte) {
 	}
 }
 
-// carry has an agent take two turns at a server, carries its memory to another one, and compares the
-// next answer of both, of 64 tokens. The other one must begin with the whole memory.
+// carry has an agent take two turns at a server, carries its memory to another one, and compares
+// the next answer of both, of 64 tokens. The other one must begin with the whole memory.
 func carry(t *testing.T, from, to *process) {
 	t.Helper()
 	const agent = "ann"
@@ -63,8 +63,8 @@ func carry(t *testing.T, from, to *process) {
 	t.Logf("%d tokens the same, after a memory of %d", got.Usage.Output, got.Usage.Details.Cached)
 }
 
-// A memory that was made with the best instruction set of this processor gives with the next best one the
-// answer that it gives there. The network is quantised: of others no kernel has several.
+// A memory that was made with the best instruction set of this processor gives with the next best
+// one the answer that it gives there. The network is quantised: of others no kernel has several.
 func TestPortableISA(t *testing.T) {
 	const model = "smollm2"
 	if !metal.Available {
@@ -100,8 +100,8 @@ func kernels(t *testing.T) string {
 	return strings.TrimSuffix(which, ")")
 }
 
-// A memory that was made here gives the same answer on an older processor and on another architecture, in
-// an emulator.
+// A memory that was made here gives the same answer on an older processor and on another
+// architecture, in an emulator.
 func TestPortableProcessor(t *testing.T) {
 	backend := BackendRef
 	if metal.Available {

@@ -12,8 +12,8 @@ import (
 )
 
 // TestSealKey: with a key, nothing that was said is on the disk, and a restart with the key goes on
-// from it. With another key, or none, the server does not start, says which key it needs, and leaves
-// all as it is.
+// from it. With another key, or none, the server does not start, says which key it needs, and
+// leaves all as it is.
 func TestSealKey(t *testing.T) {
 	dir := t.TempDir()
 	agents := filepath.Join(dir, "agents")

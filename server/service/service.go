@@ -177,8 +177,8 @@ func (p Program) openStore(ctx context.Context, o *options) (closeStore func(), 
 	case o.store == "":
 		return func() {}, nil
 	case p.Store == nil:
-		return nil, &UsageError{errors.New("-agents-store: this program keeps memories in directories alone; " +
-			"loadstone serve knows object stores")}
+		return nil, &UsageError{errors.New("-agents-store: this program keeps memories in directories " +
+			"alone; loadstone serve knows object stores")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()

@@ -49,7 +49,8 @@ func (st *Store) accountOf(principal string) *account {
 
 // close forgets an account in which nothing is left.
 func (st *Store) close(a *account) {
-	if st.accounts[a.principal] != a || a.claims > 0 || a.total() > 0 || a.totalSlots() > 0 || a.chains.Len() > 0 {
+	if st.accounts[a.principal] != a || a.claims > 0 || a.total() > 0 || a.totalSlots() > 0 ||
+		a.chains.Len() > 0 {
 		return
 	}
 	delete(st.accounts, a.principal)

@@ -30,7 +30,8 @@ type Chain struct {
 	Created time.Time // when the agent's first chain was kept
 	Used    time.Time // when the agent's last request ended
 
-	// Drafts is what the engine knows of the tokens beside their KV, for as long as the chain is there.
+	// Drafts is what the engine knows of the tokens beside their KV, for as long as the chain is
+	// there.
 	Drafts any
 
 	start int  // the first block whose slot it holds; none if that is past the last

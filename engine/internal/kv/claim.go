@@ -56,7 +56,8 @@ type Terms struct {
 // slots it begins with until the restore has come to its end, so it needs more of them.
 func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	s := &st.slots
-	t := Terms{extent: x, account: m.account, idle: m.idle, blocks: x.SureBlocks(&st.Shape) - len(m.Blocks)}
+	t := Terms{extent: x, account: m.account, idle: m.idle,
+		blocks: x.SureBlocks(&st.Shape) - len(m.Blocks)}
 	if m.move {
 		t.blocks--
 	}

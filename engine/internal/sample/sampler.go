@@ -68,8 +68,8 @@ func (s *Sampler) Draw(logits []float32, d *Distribution) (int32, bool) {
 	return token, ok
 }
 
-// Take takes a token that is the only one which the mask leaves, as if it had been drawn. It notes no
-// log-probabilities.
+// Take takes a token that is the only one which the mask leaves, as if it had been drawn. It notes
+// no log-probabilities.
 func (s *Sampler) Take(token int32) {
 	if s.how.Temperature > 0 {
 		s.rand.Uint64()

@@ -21,7 +21,7 @@ type LlamaCPP struct {
 	CRC32    uint32
 	Bytes    int64
 	Tables   map[string][]float32 // tensors that are not of the formula
-	Answer   []int32              // the greedy answer to Prompt; none where llama.cpp has another network
+	Answer   []int32              // the greedy one to Prompt; none where llama.cpp has another network
 	Logprobs []float64            // of the tokens of Answer
 }
 

@@ -40,7 +40,7 @@ func Kinds(t testing.TB) []string {
 // Form is how a network's folder is made.
 type Form struct {
 	Prefix    string // of the names of all tensors
-	Quantised bool   // in MLX's form, in bits and groups that differ from matrix to matrix, and stacked
+	Quantised bool   // in MLX's form, stacked; bits and groups differ from matrix to matrix
 }
 
 // Config returns config.json of a network.

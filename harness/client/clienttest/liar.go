@@ -45,9 +45,10 @@ type question struct {
 
 // A reply is the Liar's answer to a question.
 type reply struct {
-	alone            bool          // nothing else is in flight
-	other, otherText string        // the secret and the prompt of the last request of another conversation
-	slowness         time.Duration // by which every wait is multiplied
+	alone    bool          // nothing else is in flight
+	slowness time.Duration // by which every wait is multiplied
+	// The secret and the prompt of the last request of another conversation.
+	other, otherText string
 
 	words          []string
 	output, cached int // tokens, as its usage says

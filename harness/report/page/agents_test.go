@@ -90,8 +90,8 @@ func TestAgentLanes(t *testing.T) {
 }
 
 // A page of 500 agents with 40 calls each, and 334 lanes of sub-agents, is small enough to open at
-// once: Chromium 156 on two cores of an EPYC with 37 processes waiting for them had it drawn 0.61 to
-// 1.44 s after it was opened, the median of six 0.80 s.
+// once: Chromium 156 on two cores of an EPYC with 37 processes waiting for them had it drawn 0.61
+// to 1.44 s after it was opened, the median of six 0.80 s.
 func TestManyLanes(t *testing.T) {
 	r := agentsReport(500, 40)
 	var page bytes.Buffer

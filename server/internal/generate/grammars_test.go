@@ -83,8 +83,8 @@ func TestGrammars(t *testing.T) {
 	}
 }
 
-// TestGrammarsForget: memory is bounded, what was used longest ago goes first, and what is too large
-// is not kept.
+// TestGrammarsForget: memory is bounded, what was used longest ago goes first, and what is too
+// large is not kept.
 func TestGrammarsForget(t *testing.T) {
 	spec := func(n int) grammar.Spec {
 		return grammar.Spec{Format: fmt.Appendf(nil, `{"const":"%d%s"}`, n, strings.Repeat("x", 500))}
@@ -114,8 +114,8 @@ func TestGrammarsForget(t *testing.T) {
 	}
 }
 
-// BenchmarkGrammar measures what the schemas of a request cost, 10 KB of them, where they are new and
-// where a request had them before.
+// BenchmarkGrammar measures what the schemas of a request cost, 10 KB of them, where they are new
+// and where a request had them before.
 func BenchmarkGrammar(b *testing.B) {
 	spec := grammar.Spec{Tools: agentTools(10_000), Form: hermes.Form, Many: true}
 	for _, state := range []string{"new", "known"} {

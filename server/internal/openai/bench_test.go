@@ -8,8 +8,8 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// BenchmarkRequest reads and checks the body of a long conversation: 200 messages of about 1 kB, every
-// fourth with a call, and 20 tools.
+// BenchmarkRequest reads and checks the body of a long conversation: 200 messages of about 1 kB,
+// every fourth with a call, and 20 tools.
 func BenchmarkRequest(b *testing.B) {
 	var body strings.Builder
 	body.WriteString(`{"model":"m","temperature":0.5,"stream":true,"messages":[`)

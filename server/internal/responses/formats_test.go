@@ -14,7 +14,8 @@ import (
 )
 
 // TestFormats: responses that earlier versions have stored (see testdata/formats/make) are found by
-// their owner and by nobody else, and can be continued. With a key they are sealed, and still found.
+// their owner and by nobody else, and can be continued. With a key they are sealed, and still
+// found.
 func TestFormats(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/formats/*/*")
 	if err != nil || len(dirs) != 2 {

@@ -12,7 +12,7 @@ import (
 
 // An item is an element of a conversation: what the client says, or what a model said.
 type item struct {
-	Type      string          `json:"type"` // "": a message, or an item_reference where there is no role
+	Type      string          `json:"type"` // "": a message, or without a role an item_reference
 	ID        string          `json:"id"`
 	Role      string          `json:"role"`
 	Content   json.RawMessage `json:"content"` // a string or parts

@@ -298,7 +298,8 @@ func report(t *testing.T, tr *trial) {
 	}
 }
 
-// FuzzStored reads any bytes as the file of a response: it is the owner's with that id, or not found.
+// FuzzStored reads any bytes as the file of a response: it is the owner's with that id, or not
+// found.
 func FuzzStored(f *testing.F) {
 	id := responsePrefix + strings.Repeat("A", 26)
 	r := response(id, "x")

@@ -23,8 +23,8 @@ type record struct {
 	Raw   json.RawMessage    `json:"raw"`
 }
 
-// TestUnmarshal: names are exact, integers may be spelled in any way, and what is wrong is named with
-// its path.
+// TestUnmarshal: names are exact, integers may be spelled in any way, and what is wrong is named
+// with its path.
 func TestUnmarshal(t *testing.T) {
 	for body, want := range map[string]record{
 		`{}`: {},

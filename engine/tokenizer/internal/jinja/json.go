@@ -12,7 +12,8 @@ import (
 // nothing escaped for HTML.
 func tojson(s *state, v any, a *args) any {
 	b := a.bind("tojson", "ensure_ascii?", "indent?", "separators?", "sort_keys?")
-	e := &encoder{out: builder{state: s}, ascii: b.bool(0, false), sorted: b.bool(3, false), item: ", ", key: ": "}
+	e := &encoder{out: builder{state: s}, ascii: b.bool(0, false), sorted: b.bool(3, false),
+		item: ", ", key: ": "}
 	if b.given(1) {
 		e.item, e.indented = ",", true
 		if n, ok := integer(b[1]); ok {
