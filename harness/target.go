@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
+	"loadstone/internal/peer"
 )
 
 // A Target is the server under test: one that runs already, or a command that is started for the
@@ -170,7 +169,7 @@ func BaseURL(s string, remote bool) (string, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "", fmt.Errorf("%q is not a server's address; want one like http://127.0.0.1:8080", s)
 	}
-	if !remote && !Loopback(u.Hostname()) {
+	if !remote && !peer.Loopback(u.Hostname()) {
 		return "", &RemoteError{u.Hostname()}
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
@@ -187,29 +186,6 @@ func BaseURL(s string, remote bool) (string, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/v1")
 	return strings.TrimRight(u.String(), "/"), nil
-}
-
-// Roots are the authorities that may have signed a server's certificate: the system's and, beside
-// them, those of certificates in PEM.
-func Roots(more []byte) (*x509.CertPool, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(more) {
-		return nil, errors.New("there is no certificate in PEM in it")
-	}
-	return roots, nil
-}
-
-// Loopback reports whether a host is this machine itself. It does not resolve names: what a name
-// means can change between the check and the load.
-func Loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // watched passes on what a server writes and keeps what it says from a panic on.

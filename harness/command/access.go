@@ -13,6 +13,7 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/load"
+	"loadstone/internal/peer"
 )
 
 // accessOptions are what a server wants of its clients beside plain requests.
@@ -99,7 +100,7 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	if err != nil {
 		return t, usageError("-ca: %w", err)
 	}
-	roots, err := harness.Roots(text)
+	roots, err := peer.Roots(text)
 	if err != nil {
 		return t, usageError("-ca: %s: %w", o.ca, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"loadstone/harness/proxy"
 	"loadstone/harness/table"
 	"loadstone/harness/terminal"
+	"loadstone/internal/peer"
 )
 
 const recordAbout = `Runs a proxy between your agents and a server, forwards every byte, and records
@@ -120,7 +121,7 @@ func parseRecord(e *env, args []string) (*recordOptions, error) {
 	if err != nil {
 		return nil, usageError("-addr: %w; want such as 127.0.0.1:8081", err)
 	}
-	if !harness.Loopback(host) && !o.anywhere {
+	if !peer.Loopback(host) && !o.anywhere {
 		return nil, usageError(
 			"-addr: other machines can reach %s; add -allow-remote to record them", o.addr)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/buckets"
 	"loadstone/internal/objects"
 	"loadstone/internal/otlp"
@@ -25,9 +25,9 @@ func serve(ctx context.Context, e *env, args []string) error {
 // openStore opens an object store for the server. What is wrong with its address is the command
 // line's fault, and what is wrong with the store is not.
 func openStore(ctx context.Context, address string, a service.StoreAccess) (objects.Bucket, error) {
-	b, err := buckets.Open(ctx, address, workers.Access{Creds: a.Creds, CA: a.CA, Plain: a.Plain})
+	b, err := buckets.Open(ctx, address, broker.Access{Creds: a.Creds, CA: a.CA, Plain: a.Plain})
 	_, plain := errors.AsType[*buckets.PlainError](err)
-	_, plainNATS := errors.AsType[*workers.PlainError](err)
+	_, plainNATS := errors.AsType[*broker.PlainError](err)
 	_, wrong := errors.AsType[*buckets.AddressError](err)
 	switch {
 	case plain, plainNATS:

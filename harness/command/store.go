@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 )
 
 const storeAbout = `Starts an object store in which several servers share agents' memories (loadstone serve -agents-store):
@@ -43,8 +43,8 @@ func storeCommand(ctx context.Context, e *env, args []string) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	s, err := workers.ServeStore(*listen, *config, *dir)
-	if _, ok := errors.AsType[*workers.OpenError](err); ok {
+	s, err := broker.ServeStore(*listen, *config, *dir)
+	if _, ok := errors.AsType[*broker.OpenError](err); ok {
 		return usageError("-listen %w: -config", err)
 	}
 	if err != nil {

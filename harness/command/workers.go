@@ -19,6 +19,7 @@ import (
 	"loadstone/harness/proc"
 	"loadstone/harness/table"
 	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 )
 
 // natsVariable is the environment variable that the address of a NATS server is taken from: one
@@ -56,7 +57,7 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 		natsVariable+", or where it listens")
 	remote := f.Bool("allow-remote", false, "let the workers load servers off this machine; only "+
 		"for servers that are yours")
-	var access workers.Access
+	var access broker.Access
 	accessFlags(f, &access)
 	if err := f.parse(args); err != nil {
 		return err
@@ -72,8 +73,8 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	s, err := workers.Serve(*listen, *config)
-	if _, ok := errors.AsType[*workers.OpenError](err); ok {
+	s, err := broker.Serve(*listen, *config)
+	if _, ok := errors.AsType[*broker.OpenError](err); ok {
 		return usageError("-listen %w: -config", err)
 	}
 	if err != nil {
@@ -175,7 +176,7 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 	join := f.String("join", "", "`address` of the NATS server; default: "+natsVariable)
 	remote := f.Bool("allow-remote", false, "load servers off this machine; only for servers that "+
 		"are yours")
-	var access workers.Access
+	var access broker.Access
 	accessFlags(f, &access)
 	if err := f.parse(args); err != nil {
 		return err
@@ -199,7 +200,7 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 	return w.Run(ctx, nc)
 }
 
-func accessFlags(f *flagSet, a *workers.Access) {
+func accessFlags(f *flagSet, a *broker.Access) {
 	f.StringVar(&a.Creds, "nats-creds", "", "`file` of NATS credentials (nsc makes it)")
 	f.StringVar(&a.CA, "nats-ca", "", "`file` with the certificate of the authority of the "+
 		"NATS server")
@@ -208,9 +209,9 @@ func accessFlags(f *flagSet, a *workers.Access) {
 }
 
 // joinNATS connects to a NATS server as the flags say.
-func joinNATS(address string, a workers.Access, name string) (*nats.Conn, error) {
-	nc, err := workers.Connect(address, a, name)
-	if _, ok := errors.AsType[*workers.PlainError](err); ok {
+func joinNATS(address string, a broker.Access, name string) (*nats.Conn, error) {
+	nc, err := broker.Connect(address, a, name)
+	if _, ok := errors.AsType[*broker.PlainError](err); ok {
 		return nil, usageError("%w, or -nats-plain", err)
 	}
 	if err != nil {
@@ -223,12 +224,12 @@ func joinNATS(address string, a workers.Access, name string) (*nats.Conn, error)
 type crewOptions struct {
 	url    string
 	min    int
-	access workers.Access
+	access broker.Access
 }
 
 func (o *crewOptions) flags(f *flagSet) {
-	f.StringVar(&o.url, "workers", "", "let the workers at this NATS server send the load, such "+
-		"as nats://127.0.0.1:4222; loadstone workers starts some")
+	f.StringVar(&o.url, "workers", "", "`URL` of a NATS server whose workers send the load, such as "+
+		"nats://127.0.0.1:4222; loadstone workers starts some")
 	f.IntVar(&o.min, "workers-min", 1, "wait, a minute at most, until so many workers have joined")
 	accessFlags(f, &o.access)
 }

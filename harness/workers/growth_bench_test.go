@@ -12,6 +12,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 )
 
 // BenchmarkGrowthWorkers measures a run of 1600 requests, 32 at a time, of so many workers in this
@@ -36,7 +37,7 @@ func BenchmarkGrowthWorkers(b *testing.B) {
 					c := client.New(server.URL)
 					plan := harness.Plan{Loads: []load.Load{l}}
 					if n > 0 {
-						nc, err := workers.Connect(url, workers.Access{}, "coordinator")
+						nc, err := broker.Connect(url, broker.Access{}, "coordinator")
 						assert.NilError(b, err)
 						co, err := workers.Call(b.Context(), nc, n)
 						assert.NilError(b, err)

@@ -3,11 +3,8 @@ package workers
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/gob"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/internal/peer"
 )
 
 // protocol names the messages and what they mean. Processes that know another one do not work
@@ -66,7 +64,7 @@ func (t *Target) client(remote bool) (*client.Client, error) {
 	case t.Insecure:
 		to.TLS = &tls.Config{InsecureSkipVerify: true}
 	case t.CA != nil:
-		roots, err := harness.Roots(t.CA)
+		roots, err := peer.Roots(t.CA)
 		if err != nil {
 			return nil, err
 		}
@@ -213,26 +211,3 @@ func publish(nc *nats.Conn, subject string, v any) error {
 	}
 	return nc.Publish(subject, text)
 }
-
-// A ConnectError says that a NATS server cannot be used.
-type ConnectError struct {
-	URL string // without what is secret in it
-	Err error
-}
-
-func (e *ConnectError) Error() string {
-	why := e.Err.Error()
-	switch {
-	case errors.Is(e.Err, nats.ErrNoServers):
-		why = "nothing answers there; loadstone workers -n 4 starts one, with workers"
-	case errors.Is(e.Err, nats.ErrAuthorization):
-		why = "it refuses these credentials, or wants some and was given none"
-	case errors.Is(e.Err, nats.ErrSecureConnWanted):
-		why = "it has no TLS, and TLS is wanted"
-	case errors.As(e.Err, new(x509.UnknownAuthorityError)):
-		why += ": want the file of its authority's certificate"
-	}
-	return fmt.Sprintf("no NATS server at %s: %s", e.URL, why)
-}
-
-func (e *ConnectError) Unwrap() error { return e.Err }

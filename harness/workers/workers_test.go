@@ -4,12 +4,16 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -28,6 +32,8 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/workers"
+	"loadstone/internal/broker"
+	"loadstone/internal/peer"
 )
 
 // echoing is a server whose answer is a function of the prompt alone.
@@ -50,21 +56,21 @@ func echoing(w http.ResponseWriter, r *http.Request) {
 // natsWith starts a NATS server with n workers in this process.
 func natsWith(t testing.TB, n int) (url string, end []func()) {
 	t.Helper()
-	s, err := workers.Serve("127.0.0.1:0", "")
+	s, err := broker.Serve("127.0.0.1:0", "")
 	assert.NilError(t, err)
 	t.Cleanup(s.Close)
-	return s.URL, join(t, s.URL, workers.Access{}, n)
+	return s.URL, join(t, s.URL, broker.Access{}, n)
 }
 
 // join lets n workers in this process join a NATS server.
-func join(t testing.TB, url string, access workers.Access, n int) (end []func()) {
+func join(t testing.TB, url string, access broker.Access, n int) (end []func()) {
 	t.Helper()
 	var running sync.WaitGroup
 	t.Cleanup(running.Wait)
 	for range n {
 		ctx, cancel := context.WithCancel(t.Context())
 		t.Cleanup(cancel)
-		nc, err := workers.Connect(url, access, "worker")
+		nc, err := broker.Connect(url, access, "worker")
 		assert.NilError(t, err)
 		w := workers.Worker{Log: io.Discard}
 		running.Go(func() {
@@ -79,13 +85,13 @@ func join(t testing.TB, url string, access workers.Access, n int) (end []func())
 // crew is a coordinator with all workers.
 func crew(t *testing.T, url string, n int, target string, c *client.Client) *workers.Coordinator {
 	t.Helper()
-	return crewOf(t, url, workers.Access{}, n, workers.Target{URL: target}, c)
+	return crewOf(t, url, broker.Access{}, n, workers.Target{URL: target}, c)
 }
 
-func crewOf(t *testing.T, url string, access workers.Access, n int, target workers.Target,
+func crewOf(t *testing.T, url string, access broker.Access, n int, target workers.Target,
 	c *client.Client) *workers.Coordinator {
 	t.Helper()
-	nc, err := workers.Connect(url, access, "coordinator")
+	nc, err := broker.Connect(url, access, "coordinator")
 	assert.NilError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -320,7 +326,7 @@ func TestClaims(t *testing.T) {
 	defer c.Close()
 	url, _ := natsWith(t, 1)
 	connect := func() *nats.Conn {
-		nc, err := workers.Connect(url, workers.Access{}, "coordinator")
+		nc, err := broker.Connect(url, broker.Access{}, "coordinator")
 		assert.NilError(t, err)
 		t.Cleanup(nc.Close)
 		return nc
@@ -353,10 +359,34 @@ func TestClaims(t *testing.T) {
 	again.Close()
 }
 
-// A NATS server of ours listens on loopback, or with a configuration.
-func TestServe(t *testing.T) {
-	_, err := workers.Serve("0.0.0.0:0", "")
-	assert.ErrorContains(t, err, "anybody who can connect could tell the workers what to load")
-	_, err = workers.Connect("nats://me:secret@127.0.0.1:1", workers.Access{}, "x")
-	assert.ErrorContains(t, err, "no NATS server at nats://me:xxxxx@127.0.0.1:1: nothing answers there")
+// A load goes over NATS with users and TLS, to a server with TLS, as it does without.
+func TestWorkersOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(echoing))
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	private, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	assert.NilError(t, err)
+	write := func(name string, text []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		assert.NilError(t, os.WriteFile(file, text, 0o600))
+		return file
+	}
+	cert := write("cert.pem", authority)
+	key := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	s, err := broker.Serve("127.0.0.1:0", write("nats.conf", fmt.Appendf(nil, "tls {cert_file: %q, "+
+		"key_file: %q}\nauthorization {user: me, password: secret}\n", cert, key)))
+	assert.NilError(t, err)
+	defer s.Close()
+	url := strings.Replace(s.URL, "://", "://me:secret@", 1)
+	access := broker.Access{CA: cert}
+	join(t, url, access, 2)
+	roots, err := peer.Roots(authority)
+	assert.NilError(t, err)
+	c := harness.Target{TLS: &tls.Config{RootCAs: roots}}.NewClient(server.URL)
+	defer c.Close()
+	co := crewOf(t, url, access, 2, workers.Target{URL: server.URL, CA: authority}, c)
+	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: 4, Requests: 20}}, Crew: co}
+	runs, _, err := plan.Run(t.Context(), c)
+	assert.NilError(t, err)
+	assert.Equal(t, len(runs[0].Records), 20)
 }

@@ -29,7 +29,7 @@
 // name, and its message says under which name there.
 //
 // A server answers when a write is in its store. That it is on disk by then is a matter of the
-// server's configuration: the server of [loadstone/harness/workers.ServeStore] syncs each write
+// server's configuration: the server of [loadstone/internal/broker.ServeStore] syncs each write
 // (sync_interval: always), others do so every two minutes by default, and have replicas on other
 // machines instead.
 package buckets

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"gotest.tools/v3/assert"
 
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/buckets"
 	"loadstone/internal/objects"
 )
@@ -25,13 +25,13 @@ func natsServer(t *testing.T, config string) (url string) {
 		file = filepath.Join(t.TempDir(), "nats.conf")
 		assert.NilError(t, os.WriteFile(file, []byte(config), 0o600))
 	}
-	s, err := workers.ServeStore("127.0.0.1:0", file, t.TempDir())
+	s, err := broker.ServeStore("127.0.0.1:0", file, t.TempDir())
 	assert.NilError(t, err)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-func opened(t *testing.T, address string, access workers.Access) objects.Bucket {
+func opened(t *testing.T, address string, access broker.Access) objects.Bucket {
 	t.Helper()
 	b, err := buckets.Open(t.Context(), address, access)
 	assert.NilError(t, err)
@@ -41,30 +41,30 @@ func opened(t *testing.T, address string, access workers.Access) objects.Bucket 
 
 func TestNATS(t *testing.T) {
 	url := natsServer(t, "") + "/agents"
-	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, url, workers.Access{}) })
+	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, url, broker.Access{}) })
 }
 
 func TestNATSLostAnswers(t *testing.T) {
 	t.Parallel() // it waits
 	p := newProxy(t, strings.TrimPrefix(natsServer(t, ""), "nats://"))
-	testLostAnswers(t, opened(t, "nats://"+p.addr+"/agents", workers.Access{}), p)
+	testLostAnswers(t, opened(t, "nats://"+p.addr+"/agents", broker.Access{}), p)
 }
 
 // A bucket outlives its server and its clients.
 func TestNATSRestart(t *testing.T) {
 	dir := t.TempDir()
-	s, err := workers.ServeStore("127.0.0.1:0", "", dir)
+	s, err := broker.ServeStore("127.0.0.1:0", "", dir)
 	assert.NilError(t, err)
-	b := opened(t, s.URL+"/agents", workers.Access{})
+	b := opened(t, s.URL+"/agents", broker.Access{})
 	small := put(t, b, "a/small", "small", objects.None)
 	large := strings.Repeat("large ", 1<<20)
 	largeVersion := put(t, b, "a/large", large, objects.None)
 	assert.NilError(t, b.Close())
 	s.Close()
-	s, err = workers.ServeStore("127.0.0.1:0", "", dir)
+	s, err = broker.ServeStore("127.0.0.1:0", "", dir)
 	assert.NilError(t, err)
 	t.Cleanup(s.Close)
-	b = opened(t, s.URL+"/agents", workers.Access{})
+	b = opened(t, s.URL+"/agents", broker.Access{})
 	holds(t, b, "a/small", "small", small)
 	holds(t, b, "a/large", large, largeVersion)
 	next := put(t, b, "a/small", "next", small)
@@ -75,8 +75,8 @@ func TestNATSRestart(t *testing.T) {
 // that was cut off, when it is old.
 func TestNATSLargeObjects(t *testing.T) {
 	url := natsServer(t, "max_payload: 256KB\n")
-	b := opened(t, url+"/agents", workers.Access{})
-	nc, err := workers.Connect(url, workers.Access{}, "test")
+	b := opened(t, url+"/agents", broker.Access{})
+	nc, err := broker.Connect(url, broker.Access{}, "test")
 	assert.NilError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
@@ -110,7 +110,7 @@ func TestNATSLargeObjects(t *testing.T) {
 	_, err = store.PutString(t.Context(), "left-behind", text(5))
 	assert.NilError(t, err)
 	buckets.SetUnused(t, 0)
-	again := opened(t, url+"/agents", workers.Access{})
+	again := opened(t, url+"/agents", broker.Access{})
 	assert.Equal(t, kept(), 1)
 	data, _ := get(t, again, "a/large")
 	assert.Equal(t, data, text(4))
@@ -121,9 +121,9 @@ func TestNATSLargeObjects(t *testing.T) {
 func TestNATSAccess(t *testing.T) {
 	url := natsServer(t, "authorization {user: me, password: secret}\n")
 	host := strings.TrimPrefix(url, "nats://")
-	b := opened(t, "nats://me:secret@"+host+"/agents", workers.Access{})
+	b := opened(t, "nats://me:secret@"+host+"/agents", broker.Access{})
 	put(t, b, "a", "x", objects.None)
-	plain, err := workers.Serve("127.0.0.1:0", "")
+	plain, err := broker.Serve("127.0.0.1:0", "")
 	assert.NilError(t, err)
 	t.Cleanup(plain.Close)
 	for address, want := range map[string]string{
@@ -139,7 +139,7 @@ func TestNATSAccess(t *testing.T) {
 		"nats://127.0.0.1:4222/a?copies=2":           `"copies" means nothing`,
 		"http://me:secret@127.0.0.1/agents":          "want s3://BUCKET/PREFIX or nats://",
 	} {
-		_, err := buckets.Open(t.Context(), address, workers.Access{})
+		_, err := buckets.Open(t.Context(), address, broker.Access{})
 		assert.Check(t, err != nil && strings.Contains(err.Error(), want), "%s: %v", address, err)
 		assert.Check(t, !strings.Contains(fmt.Sprint(err), "secret"), "%v", err)
 	}
@@ -157,7 +157,7 @@ func TestNATSOtherStreams(t *testing.T) {
 		c.Bucket = name
 		_, err := js.CreateKeyValue(t.Context(), c)
 		assert.NilError(t, err)
-		_, err = buckets.Open(t.Context(), url+"/"+name, workers.Access{})
+		_, err = buckets.Open(t.Context(), url+"/"+name, broker.Access{})
 		assert.Check(t, err != nil && strings.Contains(err.Error(), "belongs to something else"), "%s: %v", name, err)
 	}
 }

@@ -12,15 +12,15 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"loadstone/harness"
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/objects"
+	"loadstone/internal/peer"
 )
 
 // Open opens the object store at an address. What it wants beside that is in access, and for S3 in
 // the environment: see [Environment]. The error is an AddressError where the address is none, a
 // PlainError where it, and access, would let memories go over a network unencrypted.
-func Open(ctx context.Context, address string, access workers.Access) (objects.Bucket, error) {
+func Open(ctx context.Context, address string, access broker.Access) (objects.Bucket, error) {
 	switch scheme, _, _ := strings.Cut(address, "://"); scheme {
 	case "s3":
 		c, err := parseS3(address, os.Getenv)
@@ -34,8 +34,8 @@ func Open(ctx context.Context, address string, access workers.Access) (objects.B
 		if err != nil {
 			return nil, err
 		}
-		nc, err := workers.Connect(server, access, "loadstone serve")
-		if e, ok := errors.AsType[*workers.ConnectError](err); ok && errors.Is(err, nats.ErrNoServers) {
+		nc, err := broker.Connect(server, access, "loadstone serve")
+		if e, ok := errors.AsType[*broker.ConnectError](err); ok && errors.Is(err, nats.ErrNoServers) {
 			return nil, fmt.Errorf("no NATS server at %s: nothing answers there; loadstone store starts "+
 				"one", e.URL)
 		}
@@ -157,7 +157,7 @@ func endpoint(address string, plain bool) (host string, secure bool, err error) 
 		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return "", false, &AddressError{"its endpoint wants the form https://HOST or https://HOST:PORT"}
 	}
-	if u.Scheme == "http" && !plain && !harness.Loopback(u.Hostname()) {
+	if u.Scheme == "http" && !plain && !peer.Loopback(u.Hostname()) {
 		return "", false, &PlainError{u.Host}
 	}
 	return u.Host, u.Scheme == "https", nil

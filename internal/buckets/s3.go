@@ -19,8 +19,8 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
-	"loadstone/harness"
 	"loadstone/internal/objects"
+	"loadstone/internal/peer"
 )
 
 // An S3Config says where a bucket of the S3 API is.
@@ -68,7 +68,7 @@ func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 		if err != nil {
 			return nil, err
 		}
-		if next.TLSClientConfig.RootCAs, err = harness.Roots(text); err != nil {
+		if next.TLSClientConfig.RootCAs, err = peer.Roots(text); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.CA, err)
 		}
 	}

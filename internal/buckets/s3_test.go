@@ -21,7 +21,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"gotest.tools/v3/assert"
 
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/buckets"
 	"loadstone/internal/objects"
 	"loadstone/internal/objects/objectstest"
@@ -59,7 +59,7 @@ func served(t *testing.T, h http.Handler) (endpoint string) {
 func TestS3(t *testing.T) {
 	s3Environment(t)
 	address := "s3://memories/of/agents?endpoint=" + served(t, s3Handler(t))
-	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, address, workers.Access{}) })
+	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, address, broker.Access{}) })
 }
 
 // A store that honours conditions on DELETE keeps no tombstones.
@@ -81,7 +81,7 @@ func TestS3ConditionalDelete(t *testing.T) {
 		store.ServeHTTP(w, r)
 	}
 	endpoint := served(t, http.HandlerFunc(deletes))
-	b := opened(t, "s3://memories?endpoint="+endpoint, workers.Access{})
+	b := opened(t, "s3://memories?endpoint="+endpoint, broker.Access{})
 	objectstest.TestBucket(t, func(*testing.T) objects.Bucket { return b })
 	assert.NilError(t, b.Delete(t.Context(), "versions/one", objects.Any))
 	_, version := get(t, b, "versions/two")
@@ -99,14 +99,14 @@ func TestS3Server(t *testing.T) {
 	if address == "" {
 		t.Skip("LOADSTONE_TEST_S3 has no address of a store; .ci/s3 starts one")
 	}
-	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, address, workers.Access{}) })
+	testStore(t, func(t *testing.T) objects.Bucket { return opened(t, address, broker.Access{}) })
 }
 
 func TestS3LostAnswers(t *testing.T) {
 	s3Environment(t)
 	endpoint := served(t, s3Handler(t))
 	p := newProxy(t, strings.TrimPrefix(endpoint, "http://"))
-	testLostAnswers(t, opened(t, "s3://memories?endpoint=http://"+p.addr, workers.Access{}), p)
+	testLostAnswers(t, opened(t, "s3://memories?endpoint=http://"+p.addr, broker.Access{}), p)
 }
 
 // without serves a store through a proxy that takes headers away: what they ask for is not done,
@@ -132,7 +132,7 @@ func TestS3WithoutConditions(t *testing.T) {
 		{"If-None-Match", "takes no notice of If-None-Match: * on PUT"},
 		{"If-Match", "takes no notice of If-Match on PUT"},
 	} {
-		_, err := buckets.Open(t.Context(), "s3://memories?endpoint="+without(t, c.header), workers.Access{})
+		_, err := buckets.Open(t.Context(), "s3://memories?endpoint="+without(t, c.header), broker.Access{})
 		assert.Check(t, errors.As(err, new(*buckets.ConditionError)) && strings.Contains(err.Error(), c.want), "%v", err)
 	}
 }
@@ -141,7 +141,7 @@ func TestS3WithoutConditions(t *testing.T) {
 // nowhere.
 func TestS3Plain(t *testing.T) {
 	s3Environment(t)
-	_, err := buckets.Open(t.Context(), "s3://memories?endpoint=http://192.0.2.1:9000", workers.Access{})
+	_, err := buckets.Open(t.Context(), "s3://memories?endpoint=http://192.0.2.1:9000", broker.Access{})
 	assert.Check(t, errors.As(err, new(*buckets.PlainError)), "%v", err)
 	store := s3Handler(t)
 	away := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -151,7 +151,7 @@ func TestS3Plain(t *testing.T) {
 		}
 		store.ServeHTTP(w, r)
 	}))
-	b := opened(t, "s3://memories?endpoint="+away, workers.Access{})
+	b := opened(t, "s3://memories?endpoint="+away, broker.Access{})
 	put(t, b, "a", "x", objects.None)
 	_, _, err = b.Get(t.Context(), "a")
 	assert.ErrorContains(t, err, "Temporary Redirect")
@@ -166,13 +166,13 @@ func TestS3TLS(t *testing.T) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	address := "s3://memories?endpoint=" + s.URL
-	_, err := buckets.Open(t.Context(), address, workers.Access{})
+	_, err := buckets.Open(t.Context(), address, broker.Access{})
 	assert.Check(t, err != nil && strings.Contains(err.Error(), "certificate signed by unknown authority"), "%v", err)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	assert.NilError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
-	put(t, opened(t, address, workers.Access{CA: ca}), "a", "x", objects.None)
+	put(t, opened(t, address, broker.Access{CA: ca}), "a", "x", objects.None)
 	t.Setenv("AWS_CA_BUNDLE", ca)
-	data, _ := get(t, opened(t, address, workers.Access{}), "a")
+	data, _ := get(t, opened(t, address, broker.Access{}), "a")
 	assert.Equal(t, data, "x")
 }
 
@@ -197,20 +197,20 @@ func TestS3Errors(t *testing.T) {
 		"s3://others?endpoint=" + endpoint:                     `has no bucket "others": make it first`,
 		"s3://memories?endpoint=" + deny:                       "refuses these credentials",
 	} {
-		_, err := buckets.Open(t.Context(), address, workers.Access{})
+		_, err := buckets.Open(t.Context(), address, broker.Access{})
 		assert.Check(t, err != nil && strings.Contains(err.Error(), want), "%s: %v", address, err)
 		assert.Check(t, !strings.Contains(fmt.Sprint(err), "very-secret"), "%v", err)
 	}
 	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
 	t.Setenv("AWS_ENDPOINT_URL_S3", endpoint) // comes first, as Amazon's programs have it
-	put(t, opened(t, "s3://memories", workers.Access{}), "a", "x", objects.None)
+	put(t, opened(t, "s3://memories", broker.Access{}), "a", "x", objects.None)
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	_, err := buckets.Open(t.Context(), "s3://memories", workers.Access{})
+	_, err := buckets.Open(t.Context(), "s3://memories", broker.Access{})
 	assert.Check(t, err != nil && strings.Contains(err.Error(), "no credentials for the object store"), "%v", err)
 	profiles := filepath.Join(t.TempDir(), "credentials")
 	assert.NilError(t, os.WriteFile(profiles, []byte("[default]\naws_access_key_id = me\naws_secret_access_key = very-secret\n"), 0o600))
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profiles)
-	data, _ := get(t, opened(t, "s3://memories", workers.Access{}), "a")
+	data, _ := get(t, opened(t, "s3://memories", broker.Access{}), "a")
 	assert.Equal(t, data, "x")
 }

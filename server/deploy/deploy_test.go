@@ -23,7 +23,7 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/buckets"
 	"loadstone/internal/freeport"
 	"loadstone/internal/objects"
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // openStore opens an object store, as loadstone serve does.
 func openStore(ctx context.Context, address string, _ service.StoreAccess) (objects.Bucket, error) {
-	return buckets.Open(ctx, address, workers.Access{})
+	return buckets.Open(ctx, address, broker.Access{})
 }
 
 // serve starts a server with the embedded model.

@@ -18,7 +18,7 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 	"loadstone/internal/freeport"
 )
 
@@ -300,7 +300,7 @@ func TestRollingRestartShared(t *testing.T) {
 		rollingRestartShared(t, want, before, "-agents-dir", t.TempDir(), "-agents-shared")
 	})
 	t.Run("store", func(t *testing.T) {
-		store, err := workers.ServeStore("127.0.0.1:0", "", t.TempDir())
+		store, err := broker.ServeStore("127.0.0.1:0", "", t.TempDir())
 		assert.NilError(t, err)
 		defer store.Close()
 		rollingRestartShared(t, want, before, "-agents-store", store.URL+"/agents")

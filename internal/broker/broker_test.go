@@ -1,10 +1,9 @@
-package workers_test
+package broker_test
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -12,8 +11,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,9 +21,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"gotest.tools/v3/assert"
 
-	"loadstone/harness"
-	"loadstone/harness/load"
-	"loadstone/harness/workers"
+	"loadstone/internal/broker"
 )
 
 // certificate writes one of 127.0.0.1 and its key, and is its own authority.
@@ -54,7 +49,7 @@ func certificate(t *testing.T) (cert, key string) {
 // configured starts a NATS server with a configuration.
 func configured(t *testing.T, config string) string {
 	t.Helper()
-	s, err := workers.Serve("127.0.0.1:0", written(t, config))
+	s, err := broker.Serve("127.0.0.1:0", written(t, config))
 	assert.NilError(t, err)
 	t.Cleanup(s.Close)
 	return s.URL
@@ -109,29 +104,29 @@ func TestAccess(t *testing.T) {
 		config string
 		scheme string
 		user   string
-		access workers.Access
+		access broker.Access
 		want   string // of the error; "": none
 	}{
-		{users, "nats", "me:secret@", workers.Access{}, ""},
-		{users, "nats", "me:wrong@", workers.Access{}, "nats://me:xxxxx@HOST: " + refused},
-		{users, "nats", "", workers.Access{}, refused},
-		{token, "nats", "secret@", workers.Access{}, ""},
-		{token, "nats", "wrong@", workers.Access{}, "nats://xxxxx@HOST: " + refused},
-		{signed, "nats", "", workers.Access{Creds: creds}, ""},
-		{signed, "nats", "", workers.Access{Creds: strangers}, refused},
-		{signed, "nats", "", workers.Access{}, refused},
-		{users + withTLS, "tls", "me:secret@", workers.Access{CA: cert}, ""},
-		{users + withTLS, "nats", "me:secret@", workers.Access{CA: cert}, ""},
-		{users + withTLS, "tls", "me:wrong@", workers.Access{CA: cert}, "tls://me:xxxxx@HOST: " + refused},
-		{signed + withTLS, "tls", "", workers.Access{CA: cert, Creds: creds}, ""},
-		{users + withTLS, "tls", "me:secret@", workers.Access{}, "unknown authority: want the file of its authority's certificate"},
-		{users + withTLS, "tls", "me:secret@", workers.Access{CA: other}, "unknown authority"},
-		{users + withTLS, "tls", "me:secret@", workers.Access{CA: key}, "there is no certificate in PEM in it"},
-		{users, "tls", "me:secret@", workers.Access{}, "it has no TLS, and TLS is wanted"},
-		{users, "nats", "me:secret@", workers.Access{CA: cert}, "it has no TLS, and TLS is wanted"},
+		{users, "nats", "me:secret@", broker.Access{}, ""},
+		{users, "nats", "me:wrong@", broker.Access{}, "nats://me:xxxxx@HOST: " + refused},
+		{users, "nats", "", broker.Access{}, refused},
+		{token, "nats", "secret@", broker.Access{}, ""},
+		{token, "nats", "wrong@", broker.Access{}, "nats://xxxxx@HOST: " + refused},
+		{signed, "nats", "", broker.Access{Creds: creds}, ""},
+		{signed, "nats", "", broker.Access{Creds: strangers}, refused},
+		{signed, "nats", "", broker.Access{}, refused},
+		{users + withTLS, "tls", "me:secret@", broker.Access{CA: cert}, ""},
+		{users + withTLS, "nats", "me:secret@", broker.Access{CA: cert}, ""},
+		{users + withTLS, "tls", "me:wrong@", broker.Access{CA: cert}, "tls://me:xxxxx@HOST: " + refused},
+		{signed + withTLS, "tls", "", broker.Access{CA: cert, Creds: creds}, ""},
+		{users + withTLS, "tls", "me:secret@", broker.Access{}, "unknown authority: want the file of its authority's certificate"},
+		{users + withTLS, "tls", "me:secret@", broker.Access{CA: other}, "unknown authority"},
+		{users + withTLS, "tls", "me:secret@", broker.Access{CA: key}, "there is no certificate in PEM in it"},
+		{users, "tls", "me:secret@", broker.Access{}, "it has no TLS, and TLS is wanted"},
+		{users, "nats", "me:secret@", broker.Access{CA: cert}, "it has no TLS, and TLS is wanted"},
 	} {
 		_, host, _ := strings.Cut(configured(t, c.config), "://")
-		nc, err := workers.Connect(c.scheme+"://"+c.user+host, c.access, "test")
+		nc, err := broker.Connect(c.scheme+"://"+c.user+host, c.access, "test")
 		if c.want == "" {
 			if assert.Check(t, err, "%+v", c) {
 				assert.Check(t, nc.Publish("so", nil))
@@ -146,26 +141,6 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// A load goes over NATS with users and TLS, to a server with TLS, as it does without.
-func TestWorkersOverTLS(t *testing.T) {
-	cert, key := certificate(t)
-	url := configured(t, fmt.Sprintf("tls {cert_file: %q, key_file: %q}\nauthorization {user: me, password: secret}\n", cert, key))
-	url = strings.Replace(url, "://", "://me:secret@", 1)
-	access := workers.Access{CA: cert}
-	join(t, url, access, 2)
-	server := httptest.NewTLSServer(http.HandlerFunc(echoing))
-	defer server.Close()
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	roots, err := harness.Roots(authority)
-	assert.NilError(t, err)
-	c := harness.Target{TLS: &tls.Config{RootCAs: roots}}.NewClient(server.URL)
-	defer c.Close()
-	co := crewOf(t, url, access, 2, workers.Target{URL: server.URL, CA: authority}, c)
-	runs, _, err := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: 4, Requests: 20}}, Crew: co}.Run(t.Context(), c)
-	assert.NilError(t, err)
-	assert.Equal(t, len(runs[0].Records), 20)
-}
-
 // To another machine nothing goes without TLS unless that is allowed; it is refused before anything
 // is sent.
 func TestPlain(t *testing.T) {
@@ -174,13 +149,13 @@ func TestPlain(t *testing.T) {
 		"nats://127.0.0.1:1,nats://192.0.2.1:4222": true, "nats://me:secret@nats.example:4222": true,
 		"nats://127.0.0.1:1": false, "localhost:1": false, "nats://[::1]:1": false, "tls://127.0.0.1:1": false,
 	} {
-		_, err := workers.Connect(address, workers.Access{}, "test")
-		assert.Check(t, errors.As(err, new(*workers.PlainError)) == plain, "%s: %v", address, err)
-		assert.Check(t, errors.As(err, new(*workers.ConnectError)) != plain, "%s: %v", address, err)
+		_, err := broker.Connect(address, broker.Access{}, "test")
+		assert.Check(t, errors.As(err, new(*broker.PlainError)) == plain, "%s: %v", address, err)
+		assert.Check(t, errors.As(err, new(*broker.ConnectError)) != plain, "%s: %v", address, err)
 		assert.Check(t, !strings.Contains(fmt.Sprint(err), "secret"), "%v", err)
 	}
 	for _, address := range []string{"http://127.0.0.1", "nats://", "nats://a b"} {
-		_, err := workers.Connect(address, workers.Access{}, "test")
+		_, err := broker.Connect(address, broker.Access{}, "test")
 		assert.Check(t, strings.Contains(fmt.Sprint(err), "no address of a NATS server"), "%s: %v", address, err)
 	}
 }
@@ -197,17 +172,25 @@ func TestServeToOthers(t *testing.T) {
 		fmt.Sprintf("port: -1, tls {cert_file: %q, key_file: %q}\n", cert, key):                               true,
 		fmt.Sprintf("port: -1, tls {cert_file: %q, key_file: %q, ca_file: %[1]q, verify: true}\n", cert, key): false,
 	} {
-		s, err := workers.Serve("", written(t, config))
+		s, err := broker.Serve("", written(t, config))
 		if err == nil {
 			s.Close()
 		}
-		assert.Check(t, errors.As(err, new(*workers.OpenError)) == open, "%s: %v", config, err)
+		assert.Check(t, errors.As(err, new(*broker.OpenError)) == open, "%s: %v", config, err)
 		assert.Check(t, open || err == nil, "%s: %v", config, err)
 	}
-	_, err := workers.Serve("192.0.2.1:0", written(t, "host: 127.0.0.1\n"))
-	assert.Assert(t, errors.As(err, new(*workers.OpenError)), "%v", err)
+	_, err := broker.Serve("192.0.2.1:0", written(t, "host: 127.0.0.1\n"))
+	assert.Assert(t, errors.As(err, new(*broker.OpenError)), "%v", err)
 	for _, address := range []string{"4222", "127.0.0.1:nats"} {
-		_, err = workers.Serve(address, "")
+		_, err = broker.Serve(address, "")
 		assert.ErrorContains(t, err, "want one like 127.0.0.1:4222")
 	}
+}
+
+// A NATS server of ours listens on loopback, or with a configuration.
+func TestServe(t *testing.T) {
+	_, err := broker.Serve("0.0.0.0:0", "")
+	assert.ErrorContains(t, err, "anybody who can connect could tell the workers what to load")
+	_, err = broker.Connect("nats://me:secret@127.0.0.1:1", broker.Access{}, "x")
+	assert.ErrorContains(t, err, "no NATS server at nats://me:xxxxx@127.0.0.1:1: nothing answers there")
 }

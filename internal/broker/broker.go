@@ -1,8 +1,12 @@
-package workers
+// Package broker connects to NATS servers, over which workers get their orders and which keep agents'
+// memories, and runs one in this process. Nothing goes to another machine without TLS, and nobody
+// connects from one without being known, unless that is allowed.
+package broker
 
 import (
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -17,8 +21,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"loadstone/harness"
 	"loadstone/internal/files"
+	"loadstone/internal/peer"
 )
 
 // An Access is what a NATS server wants of its clients, beside what is in its URL.
@@ -47,7 +51,7 @@ func Connect(address string, a Access, name string) (*nats.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		roots, err := harness.Roots(text)
+		roots, err := peer.Roots(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", a.CA, err)
 		}
@@ -73,7 +77,7 @@ func (a *Access) encrypts(address string) (bool, error) {
 			return false, err
 		}
 		encrypted := a.CA != "" || u.Scheme == "tls" || u.Scheme == "wss"
-		if !encrypted && !a.Plain && !harness.Loopback(u.Hostname()) {
+		if !encrypted && !a.Plain && !peer.Loopback(u.Hostname()) {
 			return false, &PlainError{u.Host}
 		}
 		all = all && encrypted
@@ -184,7 +188,7 @@ func serve(address, config, store string) (*Server, error) {
 		return nil, err
 	}
 	known := is.AuthRequired && options.NoAuthUser == "" || is.TLSVerify
-	if !known && !harness.Loopback(is.Host) {
+	if !known && !peer.Loopback(is.Host) {
 		return nil, &OpenError{net.JoinHostPort(is.Host, strconv.Itoa(max(is.Port, 0))), store != ""}
 	}
 	if err := free(options); err != nil {
@@ -262,3 +266,26 @@ func (e *PlainError) Error() string {
 	return fmt.Sprintf("the NATS server %s is not on this machine, and whoever is on the way there "+
 		"could read prompts, answers and API keys: want tls:// in its address", e.Host)
 }
+
+// A ConnectError says that a NATS server cannot be used.
+type ConnectError struct {
+	URL string // without what is secret in it
+	Err error
+}
+
+func (e *ConnectError) Error() string {
+	why := e.Err.Error()
+	switch {
+	case errors.Is(e.Err, nats.ErrNoServers):
+		why = "nothing answers there; loadstone workers -n 4 starts one, with workers"
+	case errors.Is(e.Err, nats.ErrAuthorization):
+		why = "it refuses these credentials, or wants some and was given none"
+	case errors.Is(e.Err, nats.ErrSecureConnWanted):
+		why = "it has no TLS, and TLS is wanted"
+	case errors.As(e.Err, new(x509.UnknownAuthorityError)):
+		why += ": want the file of its authority's certificate"
+	}
+	return fmt.Sprintf("no NATS server at %s: %s", e.URL, why)
+}
+
+func (e *ConnectError) Unwrap() error { return e.Err }
