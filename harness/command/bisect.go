@@ -29,8 +29,8 @@ No single measurement decides. What is kept is how probable it is of every commi
 one, and the next commit to be measured, or measured again, is the one that is expected to tell the
 most for each second that it costs, its build included. Noise is estimated on the way: within a
 session, from session to session, and between builds that do the same. That nothing has changed, or
-that there were several changes, is among the hypotheses. A commit is named when it is as probable as
--confidence says, and both it and the commit before it were measured twice. Where commits between
+that there were several changes, is among the hypotheses. A commit is named when it is as probable
+as -confidence says, and both it and the commit before it were measured twice. Where commits between
 cannot be built, all of them are named.
 
 Merges are followed along their first parents. Commits whose builds are the same program, bit for

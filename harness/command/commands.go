@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"loadstone/harness/table"
+	"loadstone/internal/helptext"
 )
 
 // A command is one of the program's subcommands.
@@ -198,9 +199,7 @@ func (f *flagSet) help() {
 	f.VisitAll(func(*flag.Flag) { any = true })
 	if any {
 		fmt.Fprint(f.stdout, "\nFlags:\n")
-		f.SetOutput(f.stdout)
-		f.PrintDefaults()
-		f.SetOutput(io.Discard)
+		helptext.Flags(f.stdout, f.FlagSet)
 	}
 	fmt.Fprintf(f.stdout, "\nExamples:\n%s", f.examples)
 }

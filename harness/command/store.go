@@ -8,10 +8,11 @@ import (
 	"loadstone/internal/broker"
 )
 
-const storeAbout = `Starts an object store in which several servers share agents' memories (loadstone serve -agents-store):
-a NATS server with JetStream, on one machine and in one directory. It listens on loopback; with
--config, a file in NATS's own form, it has users or TLS and may listen elsewhere. It runs until it is
-ended. Each write is on disk when it is answered, unless the configuration has a sync_interval.
+const storeAbout = `Starts an object store in which several servers share agents' memories (loadstone serve
+-agents-store): a NATS server with JetStream, on one machine and in one directory. It listens on
+loopback; with -config, a file in NATS's own form, it has users or TLS and may listen elsewhere. It
+runs until it is ended. Each write is on disk when it is answered, unless the configuration has a
+sync_interval.
 
 It is for those who have no object store. One that must outlive a machine is a NATS cluster, with
 replicas (nats://HOST:4222/BUCKET?replicas=3), or a store of the S3 API (s3://BUCKET/PREFIX).`
@@ -22,7 +23,8 @@ const storeExamples = `  loadstone store -dir memories
   loadstone store -dir memories -config nats.conf
   loadstone serve -agents-store tls://me@host-a:4222/agents -agents-store-ca ca.pem    elsewhere
 
-Exit codes: 0 ended by a signal, 1 it cannot listen or cannot use the directory, 2 wrong command line.
+Exit codes: 0 ended by a signal, 1 it cannot listen or cannot use the directory, 2 wrong command
+line.
 `
 
 func storeCommand(ctx context.Context, e *env, args []string) error {

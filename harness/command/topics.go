@@ -7,6 +7,7 @@ import (
 	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/scenario"
+	"loadstone/internal/helptext"
 )
 
 // filesTopic is the reference of scenario files, made from the keys that their reader knows.
@@ -20,9 +21,12 @@ func filesTopic() string {
 			fmt.Fprintf(&b, "\n%s\n", group)
 		}
 		form := strings.Replace(k.Form, load.AmountForms, "an amount", 1)
-		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s\n", k.Name, k.About, "", form)
+		const rest = "                 " // as wide as the column of names
+		b.WriteString(helptext.Wrap(fmt.Sprintf("  %-14s ", k.Name), rest, k.About))
+		b.WriteString(helptext.Wrap(rest, rest, form))
 	}
-	fmt.Fprintf(&b, filesTopicTail, load.AmountForms, figure.Names())
+	fmt.Fprintf(&b, filesTopicTail, helptext.Wrap("", "", "An amount is "+load.AmountForms+"."),
+		helptext.Wrap("", "", figure.Names()+"."))
 	return b.String()
 }
 
@@ -43,12 +47,10 @@ Keys of load:
 `
 
 const filesTopicTail = `
-An amount is %s.
-
+%s
 Limits of expect are such as p95-ttft < 200ms, rejected > 0 or hit-ratio >= 80%%. Operators: < <= >
 >= ==. There are
-%s.
-ttft is from due to first token, itl between pieces of an answer, tpot per token of an answer after
+%sttft is from due to first token, itl between pieces of an answer, tpot per token of an answer after
 the first, e2e from due to end, lag the client's own delay. An answer without such a time, such as
 one in a single piece for tpot, is within no bound of goodput. In a sweep every level must hold the
 limits; a search looks for the highest level that holds them. A percentile within its limit is not
@@ -96,15 +98,15 @@ func tracesTopic() string {
 	return fmt.Sprintf(tracesText, strings.Join(load.SourceForms(), "\n  "))
 }
 
-const tracesText = `A trace is recorded traffic: a section of the scenario file, or the path of a file or folder from the
-scenario file on, compressed by gzip or not. Its form is told by the content; there are
+const tracesText = `A trace is recorded traffic: a section of the scenario file, or the path of a file or folder from
+the scenario file on, compressed by gzip or not. Its form is told by the content; there are
 
   %s
 
 Some have single requests, with times and lengths; those come as they were recorded. Others have
 sessions: an agent's calls, which wait for each other and for tools and people, with sub-agents
-beside them. Sessions come as recorded, or one after the other where their times are not known, or as
-concurrency, rate, burst or together says. Without requests or duration each is replayed once.
+beside them. Sessions come as recorded, or one after the other where their times are not known, or
+as concurrency, rate, burst or together says. Without requests or duration each is replayed once.
 
 Where a trace has texts, prompts have them, tool calls and results included, byte for byte. Where it
 has lengths or hashes, prompts are made-up words that share as much as the recorded ones did.
@@ -115,15 +117,15 @@ has lengths or hashes, prompts are made-up words that share as much as the recor
                  ignore_eos and min_tokens is told to give no fewer. The report counts the answers
                  of another length. asked: as the recorded call asked.
   salt           run (the default): a word before the first message, new in each run and the same in
-                 all sessions, so that the server has seen none of it. none: texts as they were; then
-                 begin with a server that is new, or whose cache was emptied (-reset).
+                 all sessions, so that the server has seen none of it. none: texts as they were;
+                 then begin with a server that is new, or whose cache was emptied (-reset).
   speed, idle    10 replays ten times as fast, pauses included; idle: 30s cuts longer pauses to that.
   lengths        0.25 makes lengths a quarter; texts are cut to it.
   overflow       what becomes of a call that exceeds the server's context: send (the default), skip,
-                 cut (the oldest messages after the first question are left out, to three quarters of
-                 the context, so that the next calls find the same beginning) or compact (a summary of
-                 a tenth of their length takes their place). context says how long it is where the
-                 server does not. The report counts them.
+                 cut (the oldest messages after the first question are left out, to three quarters
+                 of the context, so that the next calls find the same beginning) or compact (a
+                 summary of a tenth of their length takes their place). context says how long it is
+                 where the server does not. The report counts them.
 
 Mooncake's requests are timestamp (ms), input_length, output_length and hash_ids, one for every 512
 tokens; requests whose ids begin alike have prompts that begin alike. Ids are whole numbers of any
@@ -154,16 +156,17 @@ lead, and whether one has in its cache, or counts, what only the other was asked
 `
 
 const serversTopic = `Any server that speaks OpenAI's chat, completions or responses API, or Anthropic's messages API, can
-be measured with -url, by bench, run, check, gate and ask alike. What it wants beside that is said with
-flags, or in a scenario:
+be measured with -url, by bench, run, check, gate and ask alike. What it wants beside that is said
+with flags, or in a scenario:
 
   -api NAME          chat, completions, messages or responses; the default, auto, is the first of
                      chat, messages, responses and completions that the server has, and for sessions
                      that were recorded the API in which they were. Records are of one form: finish
                      reasons are OpenAI's words, and tokens of reasoning are counted apart. What an
-                     API has no words for (tools in completions, stop strings in responses) is refused.
-                     messages wants a bound on answers: where a load has none, it is 4096 tokens. It
-                     and responses have no seed. With messages the key is sent as X-Api-Key as well
+                     API has no words for (tools in completions, stop strings in responses) is
+                     refused. messages wants a bound on answers: where a load has none, it is 4096
+                     tokens. It and responses have no seed. With messages the key is sent as
+                     X-Api-Key as well
   -key-file FILE     an API key, the first word in the file, sent as a bearer token; or set
                      LOADSTONE_KEY. A server that loadstone starts with -api-key-file, or with keys
                      in its environment, is asked with the first of them
@@ -177,23 +180,24 @@ flags, or in a scenario:
   -allow-remote      an address off this machine
 
 The tokens that a server claims of an answer are bounded by max_tokens, by the bytes that came, and,
-where one is known, by a tokenizer: that of a model served here, of -tokenizer FOLDER, or the server's
-own /tokenize, which is asked after a run. A claim beyond that counts as unknown, and the reason is
-noted; check fails for it.
+where one is known, by a tokenizer: that of a model served here, of -tokenizer FOLDER, or the
+server's own /tokenize, which is asked after a run. A claim beyond that counts as unknown, and the
+reason is noted; check fails for it.
 
-Redirects are not followed: a load goes where you send it and nowhere else. The error has the address
-to give instead. /metrics is optional. What is there in place of metrics (a page, JSON, nothing in 3
-seconds) is named in a note, and not asked for again.
+Redirects are not followed: a load goes where you send it and nowhere else. The error has the
+address to give instead. /metrics is optional. What is there in place of metrics (a page, JSON,
+nothing in 3 seconds) is named in a note, and not asked for again.
 
 Every request in flight is an open file. A load whose number of requests at once is known is refused
 where the limit (ulimit -n; it is raised as far as the system allows) is below it. A load that runs
 into it, or out of local ports, ends with an error that names the client, not the server.
 `
 
-const agentsTopic = `Programs that work with a model talk to loadstone serve as they do to the vendor's own server. In what
-follows 127.0.0.1:8080 is the server's address, NAME its -model (or an -alias; loadstone serve -alias '*'
-takes any), and KEY its API key: any word where it has none. X-Agent-ID names the memory that goes on
-between turns and restarts; give each conversation that is to have one of its own another name.
+const agentsTopic = `Programs that work with a model talk to loadstone serve as they do to the vendor's own server. In
+what follows 127.0.0.1:8080 is the server's address, NAME its -model (or an -alias; loadstone serve
+-alias '*' takes any), and KEY its API key: any word where it has none. X-Agent-ID names the memory
+that goes on between turns and restarts; give each conversation that is to have one of its own
+another name.
 
 Claude Code (Anthropic's API; the base URL has no /v1)
 
@@ -202,8 +206,8 @@ Claude Code (Anthropic's API; the base URL has no /v1)
   export ANTHROPIC_CUSTOM_HEADERS='X-Agent-ID: NAME-OF-PROJECT'
   claude
 
-Codex (the Responses API), ~/.codex/config.toml. Its header session_id names the agent. The tools that
-OpenAI's servers run are not here, so they are turned off; the window says when to shorten.
+Codex (the Responses API), ~/.codex/config.toml. Its header session_id names the agent. The tools
+that OpenAI's servers run are not here, so they are turned off; the window says when to shorten.
 
   model = "NAME"
   model_provider = "loadstone"
@@ -248,8 +252,8 @@ Vercel AI SDK: createOpenAI speaks the Responses API, createOpenAICompatible cha
   createOpenAICompatible({name: "loadstone", baseURL: "http://127.0.0.1:8080/v1", apiKey: "KEY",
                           headers: {"X-Agent-ID": "NAME-OF-AGENT"}})("NAME")
 
-The answers say what the cache was worth: usage has cached_tokens, and X-Cache-Miss says why the rest
-was computed. What a server cannot hold, it refuses by the field's name.
+The answers say what the cache was worth: usage has cached_tokens, and X-Cache-Miss says why the
+rest was computed. What a server cannot hold, it refuses by the field's name.
 `
 
 const seedsTopic = `Everything that is drawn at random comes from a seed, so the same scenario is the same load on any

@@ -1,6 +1,6 @@
-// Package broker connects to NATS servers, over which workers get their orders and which keep agents'
-// memories, and runs one in this process. Nothing goes to another machine without TLS, and nobody
-// connects from one without being known, unless that is allowed.
+// Package broker connects to NATS servers, over which workers get their orders and which keep
+// agents' memories, and runs one in this process. Nothing goes to another machine without TLS, and
+// nobody connects from one without being known, unless that is allowed.
 package broker
 
 import (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/internal/helptext"
 	"loadstone/server"
 )
 
@@ -110,8 +111,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
-		f.SetOutput(stdout)
-		f.PrintDefaults()
+		helptext.Flags(stdout, f)
 		fmt.Fprint(stdout, examples)
 		return nil, err
 	case err != nil:
