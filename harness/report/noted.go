@@ -98,12 +98,17 @@ func (r *Report) pace() string {
 	return strings.Join(parts, "; ")
 }
 
-// drafts says what servers that compute tokens ahead gained by it, "" where none says that it does.
-// Tokens of one step come at one moment: then gaps between pieces are not times between tokens.
+// fewDrafts is the share of an answer's tokens up to which drafts of them are not worth a word.
+const fewDrafts = 0.01
+
+// drafts says what servers that compute tokens ahead gained by it, "" where none says that it does,
+// or does so for more than a few. Tokens of one step come at one moment: then gaps between pieces
+// are not times between tokens.
 func (r *Report) drafts() string {
 	var parts []string
 	for i := range r.Results {
-		if s := &r.Results[i].Pooled; s.DraftedTokens > 0 {
+		s := &r.Results[i].Pooled
+		if float64(s.DraftedTokens) > fewDrafts*float64(s.OutputTokens) {
 			parts = append(parts, fmt.Sprintf("%s %d of %d tokens accepted (%s), %s tokens a step, "+
 				"%s a token, %s between pieces", r.Results[i].Name(), s.AcceptedTokens, s.DraftedTokens,
 				table.Percent(s.AcceptRatio), table.Three(s.TokensPerStep),

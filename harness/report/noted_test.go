@@ -73,6 +73,11 @@ func TestDraftsAreShown(t *testing.T) {
 	if !strings.Contains(bench, " 0.75 accept-ratio 1.5 tokens-per-step") {
 		t.Errorf("%s", bench)
 	}
+	few := one
+	few.OutputTokens = 1000
+	if table, _ := show(few); strings.Contains(table, "drafts") {
+		t.Errorf("%s", table)
+	}
 	if table, bench := show(plain); strings.Contains(table, "drafts") || strings.Contains(bench, " tokens-per-step\n") {
 		t.Errorf("%s%s", table, bench)
 	}
