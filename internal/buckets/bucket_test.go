@@ -9,15 +9,15 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/internal/objects"
-	"loadstone/internal/objects/objectstest"
+	"loadstone/internal/objects/buckettest"
 )
 
-var put, get, holds, absent, list = objectstest.Put, objectstest.Get, objectstest.Holds,
-	objectstest.Absent, objectstest.List
+var put, get, holds, absent, list = buckettest.Put, buckettest.Get, buckettest.Holds,
+	buckettest.Absent, buckettest.List
 
 // testStore holds a bucket of a store to the contract, and to what only a store must do.
 func testStore(t *testing.T, open func(*testing.T) objects.Bucket) {
-	objectstest.TestBucket(t, open)
+	buckettest.Test(t, open)
 	b := open(t)
 	t.Run("refused", func(t *testing.T) { testRefused(t, b) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, b) })

@@ -24,7 +24,7 @@ import (
 	"loadstone/internal/broker"
 	"loadstone/internal/buckets"
 	"loadstone/internal/objects"
-	"loadstone/internal/objects/objectstest"
+	"loadstone/internal/objects/buckettest"
 )
 
 // s3Handler is a store of the S3 API in memory, with a bucket "memories". It honours conditions on
@@ -82,7 +82,7 @@ func TestS3ConditionalDelete(t *testing.T) {
 	}
 	endpoint := served(t, http.HandlerFunc(deletes))
 	b := opened(t, "s3://memories?endpoint="+endpoint, broker.Access{})
-	objectstest.TestBucket(t, func(*testing.T) objects.Bucket { return b })
+	buckettest.Test(t, func(*testing.T) objects.Bucket { return b })
 	assert.NilError(t, b.Delete(t.Context(), "versions/one", objects.Any))
 	_, version := get(t, b, "versions/two")
 	assert.NilError(t, b.Delete(t.Context(), "versions/two", version))

@@ -14,6 +14,7 @@ import (
 
 	"loadstone/internal/files"
 	"loadstone/internal/objects"
+	"loadstone/internal/objects/buckettest"
 	"loadstone/internal/objects/objectstest"
 	"loadstone/internal/seal"
 )
@@ -66,7 +67,7 @@ func read(t *testing.T, sys files.System, name string) string {
 // The bucket that tests use is held to the same contract as the real ones.
 func TestMemory(t *testing.T) {
 	b := objectstest.NewMemory()
-	objectstest.TestBucket(t, func(*testing.T) objects.Bucket { return b })
+	buckettest.Test(t, func(*testing.T) objects.Bucket { return b })
 }
 
 // Whoever has begun before the fence was changed changes nothing, in whatever order and however;

@@ -1,5 +1,4 @@
-// Package objectstest has buckets for tests: one in memory, one around it that fails, and the test
-// that every bucket must pass.
+// Package objectstest has buckets for tests: one in memory, and one around it that fails.
 package objectstest
 
 import (

@@ -1,4 +1,6 @@
-package objectstest
+// Package buckettest holds buckets to the contract of objects.Bucket. It is apart from objectstest,
+// since tests with a flag -update cannot import gotest.tools, which has one, too.
+package buckettest
 
 import (
 	"bytes"
@@ -17,9 +19,8 @@ import (
 	"loadstone/internal/objects"
 )
 
-// TestBucket holds a bucket to the contract of objects.Bucket. open returns one more client of it;
-// it is empty.
-func TestBucket(t *testing.T, open func(*testing.T) objects.Bucket) {
+// Test holds a bucket to the contract. open returns one more client of it; it is empty.
+func Test(t *testing.T, open func(*testing.T) objects.Bucket) {
 	b := open(t)
 	t.Run("versions", func(t *testing.T) { testVersions(t, b) })
 	t.Run("sizes", func(t *testing.T) { testSizes(t, b) })
