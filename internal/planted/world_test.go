@@ -30,8 +30,13 @@ func TestWorld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer guest.Close()
-	var mu sync.Mutex
-	cases := map[Row]string{}
+	var (
+		mu    sync.Mutex
+		cases = map[Row]string{}
+		seeds = sound(t, guest)
+		found int
+		took  time.Duration // of all bugs together
+	)
 	t.Run("bugs", func(t *testing.T) {
 		for _, b := range bugs {
 			if !slices.ContainsFunc(b.Edits, inGuest) {
@@ -40,14 +45,20 @@ func TestWorld(t *testing.T) {
 			t.Run(b.Name, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				in := hunted(t, guest, b)
+				seed, invariant := hunted(t, guest, b, seeds)
 				mu.Lock()
 				defer mu.Unlock()
-				cases[Row{b.Name, inSeeds}] = in
-				t.Logf("%q, %.1f s", in, time.Since(began).Seconds())
+				took += time.Since(began)
+				row := Row{b.Name, inSeeds}
+				if cases[row] = ""; seed > 0 {
+					cases[row], found = fmt.Sprintf("seed %d: %s", seed, invariant), found+1
+				}
+				t.Logf("%q, %.1f s", cases[row], time.Since(began).Seconds())
 			})
 		}
 	})
+	t.Logf("%d of %d bugs are found in %d seeds each, %.0f s of play", found, len(cases), *inWorld,
+		took.Seconds())
 	if *update && !t.Failed() {
 		text, err := os.ReadFile("README.md")
 		if err != nil {
@@ -71,21 +82,37 @@ func inGuest(e Edit) bool {
 	return false
 }
 
-// hunted plays seeds with a bug until one fails, and returns what to say of it, "" if none does.
-func hunted(t *testing.T, guest *world.Guest, b *Bug) string {
+// sound returns the seeds that fail in nothing without a bug.
+func sound(t *testing.T, guest *world.Guest) (seeds []int) {
+	for seed := 1; seed <= *inWorld; seed++ {
+		r, err := guest.Run(t.Context(), script.Draw(uint64(seed)))
+		switch {
+		case err != nil:
+			t.Fatalf("seed %d: %v", seed, err)
+		case r.Invariant != "":
+			t.Logf("seed %d fails without a bug: %s: %s", seed, r.Invariant, r.Reason)
+		default:
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// hunted plays seeds with a bug until one fails, and returns that and its invariant; 0: none does.
+func hunted(t *testing.T, guest *world.Guest, b *Bug, seeds []int) (seed int, invariant string) {
 	with, err := guest.With(t.Context(), Switch+"="+b.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer with.Close()
-	for seed := 1; seed <= *inWorld; seed++ {
+	for _, seed := range seeds {
 		r, err := with.Run(t.Context(), script.Draw(uint64(seed)))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if r.Invariant != "" {
-			return fmt.Sprintf("seed %d: %s", seed, r.Invariant)
+			return seed, r.Invariant
 		}
 	}
-	return ""
+	return 0, ""
 }
