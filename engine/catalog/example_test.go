@@ -25,7 +25,11 @@ func ExampleOpen() {
 
 	_, err = catalog.Open("tinny")
 	fmt.Println(err)
-	// Output: tiny chat_template.jinja tiny config.json tiny model.safetensors tiny tokenizer.json
-	// tiny tokenizer_config.json unknown model "tinny"; known are tiny, smollm2, gemma3-270m, or give
-	// the path of a checkpoint folder
+	// Output:
+	// tiny chat_template.jinja
+	// tiny config.json
+	// tiny model.safetensors
+	// tiny tokenizer.json
+	// tiny tokenizer_config.json
+	// unknown model "tinny"; known are tiny, smollm2, gemma3-270m, or give the path of a checkpoint folder
 }

@@ -67,6 +67,5 @@ func ExampleSchema() {
 		"properties": {"zip": {"type": "string", "pattern": "^(..)\\1$"}}
 	}`))
 	fmt.Println(err)
-	// Output: #/properties/zip: the keyword "pattern" cannot be held: "^(..)\\1$" has \1, which is not
-	// supported
+	// Output: #/properties/zip: the keyword "pattern" cannot be held: "^(..)\\1$" has \1, which is not supported
 }
