@@ -5,11 +5,11 @@ package metal
 import (
 	"encoding/json"
 	"fmt"
+	"go/build"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -145,7 +145,7 @@ func (n lossy) logits(b *testing.B, tokens []int32, at int) []float32 {
 // opticks is a part of Newton's Opticks, which every Go installation has.
 func opticks(b *testing.B, from, to int) string {
 	b.Helper()
-	book, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "testdata",
+	book, err := os.ReadFile(filepath.Join(build.Default.GOROOT, "src", "testdata",
 		"Isaac.Newton-Opticks.txt"))
 	if err != nil {
 		b.Skip(err)
