@@ -64,9 +64,9 @@
 //	go test ./internal/world -run Logs -logs -v              # a hash of each log, for two machines
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// A seed takes 29.5 ms on an EPYC of two cores on which nothing else runs (1963 seeds, 57.9 s), so
-// 10 000 take five minutes. A fifth of a seed is the network, and the rest is spread over the whole
-// server.
+// A seed takes 30 to 40 ms on a shared EPYC of two cores on which nothing else runs here (1963 seeds,
+// 57.9 s; on another day 2972 seeds, 119 s), so 10 000 take five to seven minutes. A fifth of a seed
+// is the network, and the rest is spread over the whole server.
 //
 // The last command builds the guest with the overlay of go build and runs it with the variable:
 // with a planted bug, for instance. A line that begins with "world:" says what was found, for
