@@ -21,18 +21,6 @@ namespace {
 
 constexpr int group = 64; // elements that share a scale, where there are scales
 
-float bits_float(uint32_t b) {
-  float f;
-  std::memcpy(&f, &b, sizeof f);
-  return f;
-}
-
-uint32_t float_bits(float f) {
-  uint32_t b;
-  std::memcpy(&b, &f, sizeof b);
-  return b;
-}
-
 // Rounds to nearest, ties to even; what is too large becomes the largest number. NaN stays NaN.
 uint8_t to_e4m3(float f) {
   const uint32_t b = float_bits(f), abs = b & 0x7fffffff;

@@ -19,18 +19,6 @@ namespace {
 
 constexpr int group = 64; // elements that share a scale and a bias
 
-float bits_float(uint32_t b) {
-  float f;
-  std::memcpy(&f, &b, sizeof f);
-  return f;
-}
-
-uint32_t float_bits(float f) {
-  uint32_t b;
-  std::memcpy(&b, &f, sizeof b);
-  return b;
-}
-
 float finite(float f) { return f > 65504 ? 65504 : f < -65504 ? -65504 : f; }
 
 // Rounds to the nearest finite binary16, ties to even. NaN stays NaN.

@@ -36,6 +36,20 @@
 #define LS_INLINE static inline __attribute__((always_inline))
 
 namespace ls {
+
+// The float32 that has these bits, and the bits of one.
+LS_INLINE float bits_float(uint32_t b) {
+  float f;
+  std::memcpy(&f, &b, sizeof f);
+  return f;
+}
+
+LS_INLINE uint32_t float_bits(float f) {
+  uint32_t b;
+  std::memcpy(&b, &f, sizeof b);
+  return b;
+}
+
 namespace simd {
 
 constexpr int width = 16; // the lanes in which sums are made
