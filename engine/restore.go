@@ -121,8 +121,8 @@ func (d *disk) read(r *restore, src source, prompt []int32, have int) (last port
 }
 
 // sendPortions sends what is between tokens have and useful, with window slots from block firstSlot
-// on. Two portions of a file are read and verified at a time, as the checksums of one take about half
-// as long as reading it does from the page cache.
+// on. Two portions of a file are read and verified at a time: 214 MB take 35 ms so from the page
+// cache, and 44 one portion after the other (BenchmarkRestore, model=none, two cores, n=4).
 func (d *disk) sendPortions(r *restore, src source, have, useful, firstSlot int) error {
 	if have >= useful {
 		return nil
