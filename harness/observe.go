@@ -28,7 +28,7 @@ func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *r
 // watchServer samples the server from now until the function it returns is called. Each sample is
 // at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile.
 // Between two looks a peak can pass unseen, so the highest sample is a lower bound, unless the
-// server counts its peaks itself. There is no sample of a server that tells nothing of itself.
+// server counts its peaks itself. A server without metrics has no samples.
 // Looks are 20 ms apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a
 // processor.
 func watchServer(ctx context.Context, c *client.Client, at record.Sample,

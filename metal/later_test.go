@@ -11,7 +11,10 @@ import (
 // TestLater: the thread that touches the KV cache waits for steps, and ends when it must.
 func TestLater(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "later")
-	for _, args := range [][]string{{"c++", "-std=c++20", "-pthread", "-o", program, "testdata/later.cc"}, {program}} {
+	for _, args := range [][]string{
+		{"c++", "-std=c++20", "-pthread", "-o", program, "testdata/later.cc"},
+		{program},
+	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}

@@ -44,8 +44,8 @@ func TestUsagePlaces(t *testing.T) {
 	}
 }
 
-// What keeps a stream alive, comes after its end, or comes under another media type is no part of
-// the answer and takes nothing from it.
+// Keep-alive comments, events after a stream's end, and other media types neither add to an answer
+// nor take anything from it.
 func TestAroundTheAnswer(t *testing.T) {
 	end := data(stopped) + data(usageOf2) + data("[DONE]")
 	typed := func(contentType string) string {

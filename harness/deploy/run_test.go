@@ -83,8 +83,8 @@ func newNode(t *testing.T, folder string) *node {
 	return n
 }
 
-// local returns a replacer for a container's text: it puts folders of this machine in place of the
-// paths of volumes, and addresses in place of the names of services.
+// local returns a replacer for the text of a container's command and environment. The replacer
+// turns paths of volumes into folders of this machine, and names of services into addresses.
 func (n *node) local(t *testing.T, p *core.PodSpec, one *core.Container) *strings.Replacer {
 	t.Helper()
 	var change []string

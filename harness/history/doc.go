@@ -37,7 +37,8 @@
 // settings.
 //
 // What is reported differs from Otava in five ways. Points are proposed in windows of a half and of
-// a quarter of the size as well, because whole windows often miss a change that is taken back.
+// a quarter of the size as well, because whole windows often miss a slowdown that a later commit
+// undoes.
 // Otava's variances are divided by n where the t-test wants n-1, and when it drops a point it
 // leaves the one before with the mean up to the dropped point; so each proposed change is tested
 // again by Welch's test, between its neighbours of that moment, and the weakest is dropped until

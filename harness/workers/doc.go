@@ -37,9 +37,9 @@
 //
 // # Who may
 //
-// Whoever can publish to the NATS server decides what the workers load. So it listens on loopback
-// unless its own configuration has it know its clients, by users, keys or certificates, as every
-// NATS server can, and a worker takes only targets on its own machine unless it is told that it may
-// take others. Prompts, answers and API keys go over NATS: to a server on another machine with TLS,
-// unless whoever starts a worker or a coordinator says that it need not be.
+// A client that can publish to the NATS server decides what the workers load. So the server listens
+// on loopback unless its configuration authenticates its clients, by users, keys or certificates,
+// and a worker takes only targets on its own machine unless it is told that it may take others.
+// Prompts, answers and API keys go over NATS: to a server on another machine with TLS, unless the
+// Access of a worker or of a coordinator allows a connection without.
 package workers

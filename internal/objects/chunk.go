@@ -30,8 +30,8 @@ var ErrLost = errors.New("a chunk of the file is lost")
 // group, so that chunks of two groups have nothing in common, whatever they contain.
 //
 // The id of a chunk is a MAC of its content, and its key a MAC of its id: the same content gives
-// the same object, which is what has it stored once, and tells whoever has no key no more than that
-// two objects of a group differ. A key seals one content only, so the nonce may be constant.
+// the same object, so it is stored once. A reader without the key learns only that two objects of a
+// group differ. A key seals one content only, so the nonce may be constant.
 type chunker struct{ key *seal.Key }
 
 func newChunkers(keys []*seal.Key) (all []*chunker) {

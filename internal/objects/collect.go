@@ -38,7 +38,7 @@ const (
 //     with the epoch.
 //  3. Of the condemned chunks those are removed that no record names now.
 //
-// Whoever writes a file (a draft) chooses names of chunks first, reads collections after that, and
+// The writer of a file (a draft) chooses names of chunks first, reads collections after that, and
 // names the chunks in the record last, on the condition that the record is as it was; all of it
 // behind a fence that says so from before until after. If it reads collections before step 1, the
 // record is read in step 2 either after it named them, and they stay; or before, and is marked:
@@ -46,9 +46,9 @@ const (
 // after step 1, or again, it knows the list, and names none of it: it fails with ErrCollected, and
 // the file is written again, with other names. A name is made of the content and of the epoch in
 // which the chunk was put, so what is put after step 1 has a name that no list of this collection
-// or of an earlier one has, however late they remove. Names that are learnt from records are held
-// to the lists of the last collections, and a collection removes nothing once its list is no longer
-// one of them.
+// or of an earlier one has, however late they remove. Names that a writer has learnt from records
+// are compared with the lists of the last collections, and a collection whose list is no longer
+// among those removes nothing.
 func (s *System) Collect(held func(fence []byte) bool) (removed int, err error) {
 	condemned, err := s.unnamed()
 	if err != nil || len(condemned) == 0 {

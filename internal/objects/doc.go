@@ -32,9 +32,9 @@
 // by the entry's id.
 //
 // Locks only say who is there. A lock is an object that its holder puts again and again. One that
-// does not change for a term, by the clock of whoever looks, has no holder any more. So a server
-// that was killed is waited for like one that hangs. On a file system it is not, because there a
-// lock ends with its process.
+// does not change for a term, by the clock of the server that looks, has no holder any more. So a
+// server that was killed is waited for like one that hangs. On a file system it is not, because
+// there a lock ends with its process.
 //
 // # What the store's operator and others see
 //

@@ -70,8 +70,8 @@ func TestMemory(t *testing.T) {
 	buckettest.Test(t, func(*testing.T) objects.Bucket { return b })
 }
 
-// Whoever has begun before the fence was changed changes nothing, in whatever order and however;
-// who has changed it himself goes on.
+// A system that has begun before another one changed the fence can change nothing, by no call and
+// in no order. The system that has changed the fence goes on.
 func TestFence(t *testing.T) {
 	b := objectstest.NewMemory()
 	a, c := system(b), system(b)

@@ -13,11 +13,11 @@
 // The guest, package internal/world/guest, is an ordinary Go program, which is compiled with
 // GOOS=wasip1 GOARCH=wasm and run by wazero. There the Go runtime has one thread, no monitor and no
 // preemption, and takes every random number, of maps, of select, of math/rand and of crypto/rand,
-// from random_get, which the host serves from the seed. An overlay of the runtime has a clock of its
-// own: time goes on by a microsecond whenever it is asked for, and at once to the next timer when
-// all goroutines wait, so an hour costs nothing. The runtime's scheduler has a constant with which
-// it shuffles the order of goroutines under the race detector; the overlay turns it on, so that each
-// seed has a schedule of its own.
+// from random_get, which the host serves from the seed. An overlay of the runtime has a clock of
+// its own: time goes on by a microsecond whenever it is asked for, and at once to the next timer
+// when all goroutines wait, so an hour costs nothing. The runtime's scheduler has a constant with
+// which it shuffles the order of goroutines under the race detector; the overlay turns it on, so
+// that each seed has a schedule of its own.
 //
 // The guest is a library: its runtime and packages start once, it warms up with a short episode,
 // and what that leaves in its memory and registers is the image with which each seed begins. So all
@@ -64,9 +64,9 @@
 //	go test ./internal/world -run Logs -logs -v              # a hash of each log, for two machines
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// A seed takes 30 to 40 ms on a shared EPYC of two cores on which nothing else runs here (1963 seeds,
-// 57.9 s; on another day 2972 seeds, 119 s), so 10 000 take five to seven minutes. A fifth of a seed
-// is the network, and the rest is spread over the whole server.
+// A seed takes 30 to 40 ms on two cores of a shared EPYC on which nothing else runs here (1963
+// seeds in 57.9 s; on another day 2972 seeds in 119 s), so 10 000 take five to seven minutes. A
+// fifth of a seed is the network, and the rest is spread over the whole server.
 //
 // The last command builds the guest with the overlay of go build and runs it with the variable:
 // with a planted bug, for instance. A line that begins with "world:" says what was found, for

@@ -57,7 +57,7 @@ func Holds(t *testing.T, b objects.Bucket, name, data, version string) {
 	assert.Equal(t, gotVersion, version)
 }
 
-// Absent checks that there is no object of a name.
+// Absent fails the test if the bucket has an object of that name.
 func Absent(t *testing.T, b objects.Bucket, name string) {
 	t.Helper()
 	_, _, err := b.Get(t.Context(), name)
