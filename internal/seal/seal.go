@@ -200,11 +200,13 @@ type Reader struct {
 	have          int64 // the chunk in plain; -1: none
 }
 
-// KeyOf returns which of the keys a file was sealed with. sealed reports whether it is a sealed
-// file at all.
-func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
+// KeyOf returns which of the keys a file of so many bytes with a name was sealed with. sealed
+// reports whether it is a sealed file at all. Where the head names none of the keys and the file
+// opens with one of them all the same, the head is damaged: that key is returned with ErrBroken.
+func KeyOf(file io.ReaderAt, size int64, name string,
+	keys []*Key) (k *Key, sealed bool, err error) {
 	head := make([]byte, headBytes)
-	n, err := r.ReadAt(head, 0)
+	n, err := file.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
 		return nil, false, err
 	}
@@ -220,14 +222,36 @@ func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
 			return k, true, nil
 		}
 	}
+	for _, k := range keys {
+		ok, err := k.opens(file, size, name)
+		if err != nil {
+			return nil, true, err
+		}
+		if ok {
+			return k, true, fmt.Errorf("%w: it names a key with the id %x, and opens with that of "+
+				"the id %s", ErrBroken, id, k.ID())
+		}
+	}
 	return nil, true, fmt.Errorf("%w, whose id is %x", ErrOtherKey, id)
+}
+
+// opens reports whether the first chunk of a file opens with a key, whatever the head names.
+func (k *Key) opens(file io.ReaderAt, size int64, name string) (bool, error) {
+	r, err := k.NewReader(file, size, name)
+	if err == nil {
+		err = r.load(0)
+	}
+	if errors.Is(err, ErrBroken) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Open opens a file of so many bytes with a name, with the one of the keys that sealed it. sealed
 // reports whether it is a sealed file at all; there is no Reader of one that is not.
 func Open(file io.ReaderAt, size int64, name string,
 	keys []*Key) (r *Reader, sealed bool, err error) {
-	key, sealed, err := KeyOf(file, keys)
+	key, sealed, err := KeyOf(file, size, name, keys)
 	if err != nil || !sealed {
 		return nil, sealed, err
 	}

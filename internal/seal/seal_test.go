@@ -138,15 +138,29 @@ func TestForgeries(t *testing.T) {
 // error has a part of a key in it.
 func TestKeys(t *testing.T) {
 	file := sealed(t, key(t, 1), "a", text(5))
-	if k, ok, err := KeyOf(bytes.NewReader(file), []*Key{key(t, 2), key(t, 1)}); k.ID() != key(t, 1).ID() || !ok || err != nil {
+	keyOf := func(file []byte, keys ...*Key) (*Key, bool, error) {
+		return KeyOf(bytes.NewReader(file), int64(len(file)), "a", keys)
+	}
+	if k, ok, err := keyOf(file, key(t, 2), key(t, 1)); k.ID() != key(t, 1).ID() || !ok || err != nil {
 		t.Error(ok, err)
 	}
-	_, ok, err := KeyOf(bytes.NewReader(file), []*Key{key(t, 2)})
+	_, ok, err := keyOf(file, key(t, 2))
 	if !ok || !errors.Is(err, ErrOtherKey) || !strings.Contains(err.Error(), key(t, 1).ID()) {
 		t.Error(ok, err)
 	}
-	if _, ok, err := KeyOf(strings.NewReader("{}"), nil); ok || err != nil {
+	if _, ok, err := keyOf([]byte("{}")); ok || err != nil {
 		t.Error(ok, err)
+	}
+	for at := len(magic); at < len(magic)+idBytes; at++ { // damage is told from another key
+		bad := slices.Clone(file)
+		bad[at] ^= 1 << (at % 8)
+		k, ok, err := keyOf(bad, key(t, 2), key(t, 1))
+		if k == nil || k.ID() != key(t, 1).ID() || !ok || !errors.Is(err, ErrBroken) {
+			t.Errorf("a bit of byte %d, in the key's id: %v, %t, %v", at, k, ok, err)
+		}
+		if k, ok, err := keyOf(bad, key(t, 2)); k != nil || !ok || !errors.Is(err, ErrOtherKey) {
+			t.Errorf("the same without the key: %v, %t, %v", k, ok, err)
+		}
 	}
 	hexKey := strings.Repeat("0f", 32)
 	keys, err := ParseKeys("# ours\n" + hexKey + "\n\nMDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n")

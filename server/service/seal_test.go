@@ -9,11 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"loadstone/internal/seal"
 )
 
 // TestSealKey: with a key, nothing that was said is on the disk, and a restart with the key goes on
 // from it. With another key, or none, the server does not start, says which key it needs, and
-// leaves all as it is.
+// leaves all as it is. The only memory's name of its key, damaged, keeps no server from starting.
 func TestSealKey(t *testing.T) {
 	dir := t.TempDir()
 	agents := filepath.Join(dir, "agents")
@@ -89,5 +91,22 @@ func TestSealKey(t *testing.T) {
 	p = start(t, "-agents-dir", agents, "-seal-key-file", both)
 	if r := ask(p, "/v1/chat/completions", chat); !strings.Contains(r, `"tier":"disk"`) {
 		t.Errorf("after a restart: %s", r)
+	}
+	stop(p)
+	memories, _ := filepath.Glob(filepath.Join(agents, "*.memory"))
+	if len(memories) != 1 {
+		t.Fatalf("memories: %v", memories)
+	}
+	b, err := os.ReadFile(memories[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(seal.Format)] ^= 4
+	if err := os.WriteFile(memories[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, "-agents-dir", agents, "-seal-key-file", both)
+	if r := ask(p, "/v1/chat/completions", chat); !strings.Contains(r, `"tier":"cold"`) {
+		t.Errorf("after a bit of the key's id has flipped: %s", r)
 	}
 }

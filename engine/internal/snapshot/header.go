@@ -53,12 +53,13 @@ func corrupt(format string, args ...any) error {
 }
 
 // unread makes an error that says why a part of a file was not read: ErrCorrupt if the file ends
-// before, or is not as it was sealed. Otherwise the disk has failed, and the file may be sound.
+// before, or is not as it was sealed. Otherwise the disk has failed, or the key is not at hand, and
+// the file may be sound.
 func unread(part string, err error) error {
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return corrupt("it ends before or in its %s", part)
-	case errors.Is(err, seal.ErrBroken) || errors.Is(err, seal.ErrOtherKey):
+	case errors.Is(err, seal.ErrBroken):
 		return corrupt("its %s: %v", part, err)
 	}
 	return fmt.Errorf("memory file cannot be read: its %s: %w", part, err)

@@ -84,6 +84,17 @@ func (s *Store) opened(f files.File, path string) (p *plainFile, sealed bool, er
 	return &plainFile{f: f, r: r, size: r.Size()}, true, nil
 }
 
+// isOurs reports whether a file is sealed with a key of the store. The error is of a file that may
+// be sealed with another one, or whose key cannot be found out.
+func (s *Store) isOurs(f files.File, path string) (bool, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	k, _, err := seal.KeyOf(f, info.Size(), filepath.Base(path), s.keys)
+	return k != nil, err
+}
+
 // sizeOf returns the size on disk of a file that holds so many bytes.
 func (s *Store) sizeOf(plain int64) int64 {
 	if len(s.fileKeys()) == 0 {
@@ -112,26 +123,31 @@ func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer)
 }
 
 // checkKeys returns an error if there are sealed files and none of them is sealed with a key of
-// the store: then the key is wrong, and the files are not damaged.
+// the store: then the key is wrong, and the files are not damaged. Files of another key beside
+// others are left alone, for a start with that key.
 func (s *Store) checkKeys(read []examined) error {
-	wrong := 0
+	ours, others := false, 0
 	var why error
 	for _, x := range read {
-		switch {
-		case x.sealed && x.key == nil:
-			return nil
-		case errors.Is(x.key, seal.ErrOtherKey):
-			wrong, why = wrong+1, x.key
+		ours = ours || x.ours
+		if errors.Is(x.key, seal.ErrOtherKey) {
+			others, why = others+1, x.key
 		}
 	}
-	if wrong == 0 {
+	switch {
+	case others == 0:
+		return nil
+	case ours:
+		slog.Warn("memories that another key has sealed are left alone, each until its agent has a "+
+			"new one; give that key too to have them", "memories", others, "reason", why)
 		return nil
 	}
 	given := "no key is given"
 	if len(s.keys) > 0 {
 		given = "the key given has the id " + s.keys[0].ID()
 	}
-	return fmt.Errorf("%d memories cannot be opened: %w; %s", wrong, why, given)
+	return fmt.Errorf("no sealed memory of %d can be opened: %w; %s. Give the key that has sealed "+
+		"them, or move their files elsewhere to begin without", others, why, given)
 }
 
 // sealPlain seals a file that is older than the store's key.

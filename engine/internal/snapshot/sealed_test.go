@@ -190,6 +190,86 @@ func TestSealed(t *testing.T) {
 	s.Close()
 }
 
+// TestKeyID: a sealed file names its key, and a bit of that name may flip too. The only memory of a
+// store, damaged so, is set aside like any other that is damaged, and the store opens; for a key
+// that is not the store's it does not. Beside memories that open, those of another key stay where
+// they are, for a start with that key.
+func TestKeyID(t *testing.T) {
+	quiet(t)
+	dir := t.TempDir()
+	start := func(keys ...*seal.Key) (*Store, error) {
+		return OpenStore(files.OS{}, dir, small, 1<<20, 0, keys...)
+	}
+	save := func(agent string, tokens int, keys ...*seal.Key) {
+		t.Helper()
+		s, err := start(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.save(filled(agent, tokens)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tokens := func(agent string, keys ...*seal.Key) int {
+		t.Helper()
+		s, err := start(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		x, _ := s.Find(named(agent))
+		return x.Header.Tokens
+	}
+	bad := func() int {
+		all, _ := filepath.Glob(filepath.Join(dir, "*.bad"))
+		return len(all)
+	}
+	ann := filepath.Join(dir, FileName(named("ann")))
+	damage := func(change func(file []byte) []byte) {
+		t.Helper()
+		file, err := os.ReadFile(ann)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(ann, change(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	id := len(seal.Format)
+	for bit := range 64 {
+		save("ann", 5, key(t, 1))
+		damage(func(file []byte) []byte { file[id+bit/8] ^= 1 << (bit % 8); return file })
+		for _, keys := range [][]*seal.Key{nil, {key(t, 2)}} {
+			if _, err := start(keys...); !errors.Is(err, seal.ErrOtherKey) || bad() > 0 {
+				t.Fatalf("bit %d, with %d other keys: %v; %d files set aside", bit, len(keys), err, bad())
+			}
+		}
+		if n := tokens("ann", key(t, 2), key(t, 1)); n != 0 || bad() != 1 {
+			t.Fatalf("bit %d: %d tokens; %d files set aside", bit, n, bad())
+		}
+		os.Remove(strings.TrimSuffix(ann, "memory") + "corrupt.bad")
+	}
+
+	save("ann", 5, key(t, 1))
+	save("bob", 9, key(t, 2), key(t, 1))
+	if a, b := tokens("ann", key(t, 2)), tokens("bob", key(t, 2)); a != 0 || b != 9 || bad() > 0 {
+		t.Errorf("with bob's key: ann has %d, bob %d; %d files set aside", a, b, bad())
+	}
+	if a, b := tokens("ann", key(t, 1)), tokens("bob", key(t, 1)); a != 5 || b != 0 || bad() > 0 {
+		t.Errorf("with ann's key: ann has %d, bob %d; %d files set aside", a, b, bad())
+	}
+	if a, b := tokens("ann", key(t, 1), key(t, 2)), tokens("bob", key(t, 1), key(t, 2)); a != 5 || b != 9 {
+		t.Errorf("with both: ann has %d, bob %d", a, b)
+	}
+	// A file of which no key can be said says nothing of the others.
+	damage(func(file []byte) []byte { return file[:id+3] })
+	if _, err := start(key(t, 3)); !errors.Is(err, seal.ErrOtherKey) || bad() > 0 {
+		t.Errorf("with a third key: %v; %d files set aside", err, bad())
+	}
+}
+
 // TestSealedDamage: any change of a sealed file is found.
 func TestSealedDamage(t *testing.T) {
 	dir, h := t.TempDir(), small.of("ann", 21)

@@ -187,7 +187,7 @@ func (s *Store) scan() error {
 			}
 		case ".memory":
 			e := read[i].entry
-			if e == nil {
+			if e == nil && !errors.Is(read[i].key, seal.ErrOtherKey) {
 				e = s.scanFile(path)
 			}
 			if e != nil {
@@ -215,9 +215,9 @@ func (s *Store) scan() error {
 
 // An examined file was read at a start.
 type examined struct {
-	entry  *Entry // what the index is to know of it; nil: scanFile has to look at it
-	sealed bool
-	key    error // why the key that it is sealed with is not known
+	entry *Entry // what the index is to know of it; nil: scanFile has to look at it
+	ours  bool   // it is sealed with a key of the store
+	key   error  // why it is not known which key it is sealed with
 }
 
 const (
@@ -263,12 +263,12 @@ func (s *Store) examine(path string) (x examined) {
 	}
 	defer f.Close()
 	if s.fenced != nil { // it was opened with the keys that there are, or with none
-		x.sealed = len(s.keys) > 0
+		x.ours = len(s.keys) > 0
 	} else {
-		_, x.sealed, x.key = seal.KeyOf(f, s.keys)
+		x.ours, x.key = s.isOurs(f, path)
 	}
 	p, _, err := s.opened(f, path)
-	if err != nil || x.sealed != (len(s.keys) > 0) {
+	if err != nil || x.ours != (len(s.keys) > 0) {
 		return x
 	}
 	e, err := p.entry()
@@ -287,7 +287,8 @@ func lookPinned(sys files.System, e *Entry, path string) {
 
 // scanFile returns what the index is to know of a file, which it sets aside if that is of no use.
 // One that the disk fails to read stays as it is, to be read again, unless a newer memory takes its
-// place before.
+// place before. One that another key has sealed stays so too, and is not read again, since the keys
+// stay the same.
 func (s *Store) scanFile(path string) *Entry {
 	sys, release, err := s.guard(filepath.Base(path), true)
 	if err != nil {
@@ -305,7 +306,9 @@ func (s *Store) scanFile(path string) *Entry {
 	}
 	if err != nil && !useless(err) {
 		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
-		s.unread = append(s.unread, path)
+		if !errors.Is(err, seal.ErrOtherKey) {
+			s.unread = append(s.unread, path)
+		}
 		return nil
 	}
 	if err != nil {
