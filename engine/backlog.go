@@ -254,9 +254,9 @@ func (d *disk) urge(agent kv.Agent) *snapshot.Attempt {
 	return d.writer.Await(b.saving)
 }
 
-// again makes a backlog of a memory that was saved, if the pool still has it and the quota or a full
-// disk has deleted its file. It returns nil if the file is there, or the pool
-// has not all of the memory.
+// again makes a backlog of a memory that was saved, if the pool still has it and its file is gone:
+// the quota or a full disk has deleted it, or it was set aside. It returns nil if the file is
+// there, or the pool has not all of the memory.
 func (d *disk) again(agent kv.Agent) *backlog {
 	c := d.pool.Agent(agent)
 	if _, saved := d.store.Find(agent); saved || c == nil || c.Partial() {

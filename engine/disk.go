@@ -243,16 +243,20 @@ func (d *disk) has(who *kv.Identity) bool {
 	return ok && x.Header.Tokens > 0 && x.Header.Salt == who.Salt
 }
 
-// miss returns why a request reuses nothing of its agent's memory when the pool has none of it.
-func (d *disk) miss(who *kv.Identity) string {
+// miss returns why a request reuses nothing of its agent's memory when the pool has none of it, and
+// says no more than why of that.
+func (d *disk) miss(who *kv.Identity, why string) string {
 	x, found := d.store.Find(who.Agent)
-	switch {
-	case found && x.Header.Tokens > 0 && x.Header.Salt != who.Salt:
+	if found && x.Header.Tokens > 0 && x.Header.Salt != who.Salt {
 		return kv.MissSalt
-	case d.store.Evicted(who.Agent):
+	}
+	if reason := d.store.Unusable(who.Agent); reason != "" {
+		return reason
+	}
+	if d.store.Evicted(who.Agent) {
 		return kv.MissEvicted
 	}
-	return kv.MissNewAgent
+	return why
 }
 
 // forget drops what the pool has of an agent, and the snapshot that is being made of it. It reports

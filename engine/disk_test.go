@@ -136,6 +136,80 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
+// An export that finds a file damaged sets it aside, as a turn does. What the pool has of the memory
+// is saved anew; what it has not, the agent's next turn computes, and says why.
+func TestExportOfDamaged(t *testing.T) {
+	for _, hot := range []bool{true, false} {
+		for place, fromEnd := range map[string]int{"last block": 12, "header": -20} {
+			t.Run(fmt.Sprintf("hot=%v, %s", hot, place), func(t *testing.T) {
+				exportDamaged(t, hot, fromEnd)
+			})
+		}
+	}
+}
+
+func exportDamaged(t *testing.T, hot bool, fromEnd int) {
+	cfg := diskConfig(t.TempDir())
+	e := start(t, cfg)
+	prompt := count(1, 18)
+	answer := drainTokens(submit(t, e, t.Context(), "ann", prompt, 4))
+	next := slices.Concat(prompt, answer, count(7, 3))
+	export := func() ([]byte, error) {
+		var b bytes.Buffer
+		err := e.Principal("").Export("ann", &b)
+		return b.Bytes(), err
+	}
+	sound, err := export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !hot {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = start(t, cfg)
+	}
+	file := memoryOf(t, cfg.Dir)
+	bad := slices.Clone(sound)
+	bad[(len(bad)-fromEnd)%len(bad)] ^= 1
+	if err := os.WriteFile(file, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export(); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("an export of a damaged file: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.corrupt.bad")); len(left) != 1 {
+		t.Errorf("set aside: %v", left)
+	}
+	_, err = export()
+	tier, miss, cached := TierHot, "", len(prompt)+len(answer)-1
+	if hot {
+		if saved := len(savedTokens(e, "ann")); err != nil || saved != len(prompt)+len(answer) {
+			t.Errorf("the next export: %v; %d tokens on disk", err, saved)
+		}
+	} else {
+		if !errors.Is(err, ErrNoMemory) {
+			t.Errorf("the next export: %v", err)
+		}
+		tier, miss, cached = TierCold, "corrupt", 0
+	}
+	s := submit(t, e, t.Context(), "ann", next, 4)
+	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) {
+		t.Errorf("answer %v, want %v", got, want)
+	}
+	if r := s.Result(); r.Tier != tier || r.Miss != miss || r.CachedTokens != cached {
+		t.Errorf("the next turn: %+v, want %d tokens, %s, %q", r, cached, tier, miss)
+	}
+	if _, err := export(); err != nil {
+		t.Errorf("after the next turn: %v", err)
+	}
+	drainTokens(submit(t, e, t.Context(), "bob", next, 4))
+	s = submit(t, e, t.Context(), "ann", count(40, 5), 4)
+	if drainTokens(s); s.Result().Miss == "corrupt" {
+		t.Errorf("a turn after that: %+v", s.Result())
+	}
+}
+
 // A pinned agent whose file is damaged stays pinned, before its next memory is on disk and after.
 func TestPinOfDamaged(t *testing.T) {
 	cfg := diskConfig(t.TempDir())

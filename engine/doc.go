@@ -89,8 +89,8 @@
 // evicted, and when the engine ends; the copy is made between steps, and a goroutine writes it. A
 // request whose agent has less in the pool than it left there is admitted like any other and then
 // given what it has on disk, as far as its prompt goes, before it computes the rest. The file is
-// verified while it is read; one that cannot be used is set aside and costs no more than the
-// memory.
+// verified while it is read, by a restore or an export; one that cannot be used is set aside and
+// costs no more than the memory.
 //
 // What a kill can take is bounded. With Config.SaveWithin no turn that has ended is older than that
 // and not on disk, as long as the disk keeps up, though its agent asks without a pause: then its

@@ -155,8 +155,8 @@ func (e *Engine) noteAdmitted(b *batch) {
 		if q.restoring {
 			j.restore = e.disk.restore(q)
 			e.restores = append(e.restores, j.restore)
-		} else if q.miss == kv.MissNewAgent && e.disk != nil {
-			q.miss = e.disk.miss(&q.who)
+		} else if e.disk != nil && (q.miss == kv.MissNewAgent || q.miss == kv.MissEvicted) {
+			q.miss = e.disk.miss(&q.who, q.miss)
 		}
 	}
 	e.mailbox.waiting.Add(int64(-len(b.admitted)))

@@ -399,7 +399,10 @@ func (e *Engine) export(agent kv.Agent, to string, w io.Writer) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
-	return e.disk.store.Export(agent, to, w)
+	if err = e.disk.store.Export(agent, to, w); err != nil {
+		e.save(agent) // where the file was set aside and the pool has all of it; an error is logged
+	}
+	return err
 }
 
 func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {

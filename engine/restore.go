@@ -82,9 +82,7 @@ func (d *disk) fetch(r *restore, unsaved *snapshot.Snapshot, prompt []int32, hav
 		return
 	}
 	last, err := d.read(r, f, prompt, have)
-	if errors.Is(err, snapshot.ErrCorrupt) { // before the request goes on and leaves a better file
-		d.store.Quarantine(f, r.seq.who.Agent, err)
-	}
+	d.store.Quarantine(f, r.seq.who.Agent, err) // before the request goes on and leaves a better file
 	d.send(r, last)
 	if err == nil {
 		d.store.Touch(r.seq.who.Agent)

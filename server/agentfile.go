@@ -49,8 +49,9 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 	case w.status == 0:
 		w.Header().Del("Content-Disposition")
 		if errors.Is(err, engine.ErrCorrupt) { // the file is the server's, and no mistake of the client's
-			return &apiError{status: 500, kind: kindServer, code: "memory_corrupt",
-				message: err.Error(), never: true}
+			return &apiError{status: 500, kind: kindServer, code: "memory_corrupt", never: true,
+				message: err.Error() + ". The file is set aside: the agent goes on with what the " +
+					"server has in RAM, and computes the rest anew"}
 		}
 		return err
 	}

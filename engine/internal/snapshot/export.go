@@ -80,28 +80,37 @@ func (s *Store) exportKey() (key []byte, err error) {
 	return key, err
 }
 
-// Export writes an agent's memory to w, as Import takes it, for a principal.
+// Export writes an agent's memory to w, as Import takes it, for a principal. It sets the file aside
+// if that is of no use, which may be found out when a part of it is written.
 func (s *Store) Export(agent kv.Agent, to string, w io.Writer) error {
 	if _, ok := s.Find(agent); !ok {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
 	// A memory of another model can be exported, though not restored.
 	m, err := s.open(agent, func(*Header) error { return nil })
-	if m != nil {
-		defer m.Close()
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
-		}
+	if m == nil {
 		return err
 	}
+	defer m.Close()
+	if err == nil {
+		err = s.export(m, to, w)
+	}
+	s.Quarantine(m, agent, err)
+	return err
+}
+
+// export writes an open file to w for a principal.
+func (s *Store) export(m *File, to string, w io.Writer) error {
 	h := m.header
+	from := h.Agent.Principal
 	h.Agent.Principal = to
-	if to != agent.Principal {
+	if to != from {
 		h.Salt = "" // which the other principal cannot have
 	}
-	h.Tagged = agent.Principal != "" || to != ""
+	h.Tagged = from != "" || to != ""
 	if !h.Tagged {
 		return m.copyAs(h, w)
 	}

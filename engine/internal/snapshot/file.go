@@ -31,9 +31,7 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 		return nil, err
 	}
 	if err != nil {
-		if useless(err) {
-			s.Quarantine(m, agent, err)
-		}
+		s.Quarantine(m, agent, err)
 		m.Close()
 		return nil, err
 	}
@@ -126,9 +124,13 @@ func (m *File) Another() (*File, bool) {
 // Close closes the file.
 func (m *File) Close() error { return m.file.f.Close() }
 
-// Quarantine sets a file aside that was opened for an agent, unless the agent has another one by
-// now. A pin stays, for the agent's next file: its owner has not unpinned it.
+// Quarantine sets a file aside that was opened for an agent, if why says that it is of no use,
+// unless the agent has another one by now. Whoever reads a file calls it with what went wrong. A
+// pin stays, for the agent's next file: its owner has not unpinned it.
 func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
+	if !useless(why) {
+		return
+	}
 	slog.Warn("agent's memory is unusable and set aside",
 		"file", FileName(agent), "reason", why)
 	s.change.Lock()
@@ -147,12 +149,36 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 		s.forget(e)
 	}
 	s.mu.Unlock()
-	setAside(sys, path, why)
+	s.setAside(sys, path, why)
 	s.trimBad()
 }
 
-func setAside(sys files.System, path string, why error) {
+func (s *Store) setAside(sys files.System, path string, why error) {
 	sys.Rename(path, strings.TrimSuffix(path, "memory")+Reason(why)+".bad")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.aside) == maxAside {
+		clear(s.aside)
+	}
+	s.aside[filepath.Base(path)] = Reason(why)
+}
+
+// Unusable returns why an agent's file was set aside since the store was opened, as Reason says it;
+// "" where none was, or there has been another one since.
+func (s *Store) Unusable(agent kv.Agent) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.aside) == 0 { // the usual case, asked for every new agent
+		return ""
+	}
+	return s.aside[FileName(agent)]
+}
+
+// forgetGone forgets why an agent has no file. The caller holds mu.
+func (s *Store) forgetGone(agent kv.Agent) {
+	s.evicted.Remove(agent)
+	s.crowded.Remove(agent)
+	delete(s.aside, FileName(agent))
 }
 
 // quarantined returns the quarantined files, the oldest first.

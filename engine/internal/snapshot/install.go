@@ -160,6 +160,5 @@ func (s *Store) take(h Header, size int64) {
 	}
 	pinned := s.pins[FileName(h.Agent)]
 	s.note(&Entry{Header: h, Bytes: size, Used: time.Now(), Pinned: pinned})
-	s.evicted.Remove(h.Agent)
-	s.crowded.Remove(h.Agent)
+	s.forgetGone(h.Agent)
 }

@@ -131,7 +131,7 @@ func (s *Store) tryLook(agent kv.Agent) bool {
 	case err == nil:
 		e.Pinned = !errors.Is(unpinned, fs.ErrNotExist)
 		s.note(e)
-		s.evicted.Remove(agent)
+		s.forgetGone(agent)
 	case unpinned == nil:
 		s.pins[name] = true
 	case errors.Is(unpinned, fs.ErrNotExist):

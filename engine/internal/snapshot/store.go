@@ -64,6 +64,7 @@ type Store struct {
 	quotas  map[string]int64    // by principal; none: only quota counts
 	evicted kv.Names            // agents whose snapshot the quota, a full disk or age deleted
 	crowded kv.Names            // those for whose snapshot there was no room
+	aside   map[string]string   // names of files that were set aside, and why; see Unusable
 	unlock  func()
 
 	unread      []string    // paths of files that the disk failed to read; under change
@@ -93,6 +94,7 @@ type Entry struct {
 
 const (
 	maxBad    = 16      // quarantined files that are kept
+	maxAside  = 1 << 16 // names of them that are known; beyond, all are forgotten
 	ioPortion = 1 << 20 // bytes of the buffer for writing
 )
 
@@ -143,6 +145,7 @@ func newStore(
 		pins:    make(map[string]bool),
 		evicted: make(kv.Names),
 		crowded: make(kv.Names),
+		aside:   make(map[string]string),
 		sizes:   make(map[string]int64),
 	}
 }
@@ -313,7 +316,7 @@ func (s *Store) scanFile(path string) *Entry {
 	}
 	if err != nil {
 		slog.Warn("memory file set aside", "file", filepath.Base(path), "reason", err)
-		setAside(sys, path, err)
+		s.setAside(sys, path, err)
 		return nil
 	}
 	lookPinned(sys, e, path)
@@ -498,8 +501,7 @@ func (s *Store) remove(sys files.System, agent kv.Agent, at func(take func()) er
 			s.forget(e)
 		}
 		marked = s.durable[name] || s.pins[name]
-		s.evicted.Remove(agent)
-		s.crowded.Remove(agent)
+		s.forgetGone(agent)
 	})
 	if err != nil {
 		return false, err

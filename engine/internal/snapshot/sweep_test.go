@@ -162,9 +162,7 @@ func (tr *trial) read(agent string) (int, error) {
 	for i := range m.sums {
 		b, err := m.Chunk(i, make([]byte, m.header.ChunkBytes(i)))
 		if err != nil {
-			if useless(err) {
-				tr.store.Quarantine(m, named(agent), err)
-			}
+			tr.store.Quarantine(m, named(agent), err)
 			return none, err
 		}
 		for _, c := range b {
