@@ -53,6 +53,9 @@ var (
 	ErrForged = snapshot.ErrForged
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = snapshot.ErrOtherModel
+	// ErrSuperseded says that a memory was not saved because the agent's owner has deleted it, or
+	// imported another, before.
+	ErrSuperseded = snapshot.ErrSuperseded
 	// ErrTaken says that another engine that shares the directory has the agent's memory at present,
 	// because it answers a request of the agent or has not saved it yet.
 	ErrTaken = snapshot.ErrTaken

@@ -140,7 +140,7 @@ func (s *Server) sendAnswer(w *response, g *generate.Generation, out answerWrite
 	if err != nil {
 		return err
 	}
-	saved, err := s.waitDurable(g)
+	saved, err := s.waitDurable(w, g)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (s *Server) streamAnswer(w *response, g *generate.Generation, out answerWri
 	if g.Params.Durable {
 		e.flush()
 	}
-	saved, err := s.waitDurable(g)
+	saved, err := s.waitDurable(w, g)
 	if err != nil {
 		return err
 	}

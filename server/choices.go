@@ -115,7 +115,7 @@ func (s *Server) writeChoices(
 			left--
 		}
 	}
-	saved, err := s.waitDurable(g)
+	saved, err := s.waitDurable(w, g)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (s *Server) streamChoices(
 			return context.Canceled // the client is gone
 		}
 	}
-	saved, err := s.waitDurable(g)
+	saved, err := s.waitDurable(w, g)
 	if err != nil {
 		return err
 	}

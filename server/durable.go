@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func durable(r *http.Request, p *generate.Params, agents engine.Principal) error
 // waitDurable waits until the turn of an answer that is complete is on disk, and returns the value
 // of the header. It is "" where the request did not ask for that. The answer is good in any case:
 // it has been made, and it is only less safe than was asked for.
-func (s *Server) waitDurable(g *generate.Generation) (string, error) {
+func (s *Server) waitDurable(w *response, g *generate.Generation) (string, error) {
 	if !g.Params.Durable {
 		return "", nil
 	}
@@ -56,9 +57,15 @@ func (s *Server) waitDurable(g *generate.Generation) (string, error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("failed: not on disk within %v", wait), nil
 	}
-	s.log.Error("a turn that was to be on disk is not",
-		"reason", engine.SaveFailure(err), "error", err)
-	return "failed: " + engine.SaveFailure(err), nil
+	reason := engine.SaveFailure(err)
+	level, message := slog.LevelError, "a turn that was to be on disk is not"
+	if errors.Is(err, engine.ErrSuperseded) {
+		level, message = slog.LevelInfo, "a turn was not saved, because its agent was deleted or "+
+			"imported before it was on disk"
+	}
+	s.logOf(w).Log(context.Background(), level, message, "agent", g.Params.Agent, "reason", reason,
+		"error", err)
+	return "failed: " + reason, nil
 }
 
 // setDurable sets the header of a whole answer, or the trailer of a stream, which has announced it.

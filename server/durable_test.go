@@ -1,10 +1,12 @@
 package server
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"loadstone/engine"
@@ -84,6 +86,53 @@ func TestDurableTooLate(t *testing.T) {
 	if !strings.Contains(got, "X-Durable: ") {
 		t.Errorf("with the disk back: %q", got)
 	}
+}
+
+// TestDurableDeleted: a turn whose agent is deleted before the disk has it is not saved, which is the
+// owner's doing: the answer says so, and the log has no error.
+func TestDurableDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		tap := &filestest.Tap{System: files.OS{}, Before: func(op filestest.Op, _ string) error {
+			if op == filestest.Sync {
+				<-stuck
+			}
+			return nil
+		}}
+		var log strings.Builder
+		s, e := start(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil)), DurableWait: time.Hour},
+			engine.Config{Model: &echoModel{}, Dir: t.TempDir(), SaveAfter: time.Hour, Files: tap},
+			byteText{})
+		defer e.Close()
+		l := listen(t, s)
+		ask := func(request string) chan string {
+			answer := make(chan string, 1)
+			go func() { answer <- l.exchange(t, request) }()
+			synctest.Wait()
+			return answer
+		}
+		chat := func(agent string) chan string {
+			return ask(postTo("/v1/chat/completions", say("hi"), "X-Durable: wait", "X-Agent-ID: "+agent))
+		}
+		bob, ada, deleted := chat("bob"), chat("ada"), ask(del("/v1/agents/ada")) // behind bob's turn
+		close(stuck)
+		for _, x := range []struct {
+			name, got, want string
+		}{
+			{"bob's turn", <-bob, "X-Durable: saved\r\n"},
+			{"ada's turn", <-ada, "X-Durable: failed: superseded\r\n"},
+			{"deletion", <-deleted, "HTTP/1.1 204 "},
+		} {
+			if !strings.Contains(x.got, x.want) {
+				t.Errorf("%s: %q, want %q", x.name, x.got, x.want)
+			}
+		}
+		for _, want := range []string{"level=INFO", "agent=ada", "request=", "reason=superseded"} {
+			if !strings.Contains(log.String(), want) || strings.Contains(log.String(), "ERROR") {
+				t.Errorf("the log has no %s, or an error: %q", want, log.String())
+			}
+		}
+	})
 }
 
 // TestDurableAgent: an agent that was created or pinned as durable has every answer wait for the
