@@ -20,8 +20,8 @@ import (
 const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go
 benchmark format such as their bench.txt, and prints what changed: the medians of the runs, the
 change with its 90 % interval, and p of the one-sided Mann-Whitney U test after Holm's correction
-over all cells shown. A ~ stands where no difference can be told from chance. Ratios change by
-percentage points (pp).
+over all cells shown. A ~ stands where no difference can be told from chance, and a ? behind a
+change where there are too few runs to tell. Ratios change by percentage points (pp).
 
 It only shows: it exits with 0 whatever changed, and says so where the two were measured under
 unlike conditions. What has failed, was interrupted or is invalid is shown as well, with another

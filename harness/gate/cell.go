@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"math"
+
 	"golang.org/x/perf/benchmath"
 
 	"loadstone/harness/figure"
@@ -59,6 +61,11 @@ func (cell *Cell) Fails() bool {
 	return false
 }
 
+// listed reports whether a table of what keeps the gate from passing has the cell.
+func (cell *Cell) listed() bool {
+	return cell.Fails() && cell.Verdict != Few || cell.Verdict == Accepted
+}
+
 func (cell *Cell) style() string {
 	switch {
 	case cell.Fails():
@@ -85,11 +92,16 @@ func (cell *Cell) Row() Row {
 	}
 	if cell.NBase > 0 && cell.NHead > 0 {
 		r.Change = "~"
-		if cell.Verdict != Same {
+		switch {
+		case cell.Verdict == Few && cell.Delta != 0:
+			r.Change = delta(cell.Delta, cell.Rule.Points) + " ?"
+		case cell.Verdict != Same && cell.Verdict != Few:
 			r.Change = delta(cell.Delta, cell.Rule.Points)
 		}
-		if !cell.Rule.Exact {
+		if !cell.Rule.Exact && !math.IsInf(cell.Lo, -1) {
 			r.Interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
+		}
+		if !cell.Rule.Exact && cell.Verdict != Few {
 			r.P = probability(cell.P)
 		}
 	}

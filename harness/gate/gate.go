@@ -296,6 +296,7 @@ func (c *Comparison) judge(lags map[string]float64) {
 			}
 		}
 	}
+	c.noteFew(len(tested))
 }
 
 // verdict judges one cell among so many that were tested.
@@ -321,14 +322,9 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 			return Worse
 		}
 		return Better
-	case min(cell.NBase, cell.NHead) < c.MinRuns:
-		cell.Why = fmt.Sprintf("%d and %d, want at least %d on each side", cell.NBase, cell.NHead,
-			c.MinRuns)
-		return Few
-	case minP(cell.NBase, cell.NHead)*float64(tested) > c.Alpha:
-		cell.Why = fmt.Sprintf("with %d and %d nothing can be significant among %d cells: "+
-			"measure more runs or gate fewer units", cell.NBase, cell.NHead, tested)
-		return Few
+	case min(cell.NBase, cell.NHead) < c.MinRuns,
+		minP(cell.NBase, cell.NHead)*float64(tested) > c.Alpha:
+		return Few // see noteFew
 	case cell.P > c.Alpha:
 		return Same
 	case math.Abs(cell.Delta) <= cell.Bound ||

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +204,44 @@ func TestGate(t *testing.T) {
 			Head: base}); err != nil {
 			t.Errorf("20 %% faster, number %d: %v", seed, err)
 		}
+	}
+}
+
+// That there are too few runs is said once for all cells that have so many, with how many would do,
+// which is so: one run less on each side is too few again.
+func TestFewRuns(t *testing.T) {
+	text := func(runs int) (string, int) {
+		c, err := compare(options{Base: measure(t, server{seed: 1, runs: runs}),
+			Head: measure(t, server{seed: 2, runs: runs, slower: 0.2})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		c.WriteTable(&b, false, false)
+		few := 0
+		for i := range c.Cells {
+			if c.Cells[i].Verdict == gate.Few {
+				few++
+			}
+		}
+		return b.String(), few
+	}
+	got, few := text(2)
+	want := regexp.MustCompile(fmt.Sprintf(`(?m)^note: too few runs: 2 and 2, want at least (\d+) `+
+		`on each side, in %d of \d+ cells$`, few)).FindStringSubmatch(got)
+	if want == nil || few < 20 || strings.Count(got, "too few runs") != 2 || // and in the summary
+		strings.Contains(got, "∞") || !strings.Contains(got, " ?") {
+		t.Fatalf("of 2 runs, %d too few:\n%s", few, got)
+	}
+	enough, err := strconv.Atoi(want[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, few := text(enough - 1); few == 0 {
+		t.Errorf("%d runs are enough:\n%s", enough-1, got)
+	}
+	if got, few := text(enough); few > 0 || strings.Contains(got, "?") {
+		t.Errorf("%d runs are too few:\n%s", enough, got)
 	}
 }
 

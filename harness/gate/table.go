@@ -16,7 +16,7 @@ const maxFailures = 8
 
 // WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
 // scenario. With failing, it writes only the cells that keep the gate from passing, and what was
-// accepted.
+// accepted. That there are too few runs is said once, in a note.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	var rows [][]string
 	var paint []string // colour of each row's verdict
@@ -28,7 +28,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 		first := true
 		for i := range c.Cells {
 			cell := &c.Cells[i]
-			if cell.Unit != unit || failing && !cell.Fails() && cell.Verdict != Accepted {
+			if cell.Unit != unit || failing && !cell.listed() {
 				continue
 			}
 			if first {
@@ -39,6 +39,9 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 				first = false
 			}
 			r := cell.Row()
+			if cell.Verdict == Few {
+				r.Verdict = ""
+			}
 			add(cell.style(), cell.Scenario, r.Base, r.Head, r.Change, r.Interval, r.P, r.Verdict)
 		}
 	}
