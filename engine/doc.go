@@ -15,17 +15,18 @@
 // end.
 //
 // A step is one call of Model.Step: one token for each request that decodes, and a chunk of the
-// prompts that prefill: in most steps as large as leaves the streams beside it half of their pace,
-// in one of 25 what that has left of the prompts' time (see pace). The token is the model's
-// pick if the request is greedy, and else one drawn from its row of logits. It goes to the
-// request's Stream, whose channel holds the whole answer, so nothing that a client does can hold up
-// a step.
+// prompts that prefill. In most steps the chunk is so large that the streams beside it keep half of
+// their pace; in one step of 25 it is all that the others have left of the prompts' share of the
+// time (see pace). The token is the model's pick if the request is greedy, and else one drawn from
+// its row of logits. It goes to the request's Stream, whose channel holds the whole answer, so
+// nothing that a client does can hold up a step.
 //
-// Where the last tokens of a request that decodes have come before, in its prompt or its answer, the
-// step computes what followed them then as well, as a draft. Each token is drawn as ever, and as long
-// as the draft has the same one, the next row is of use: so an answer that repeats its context
-// takes fewer steps, and is bitwise the same (see drafter and Config.NoDrafts). Where the request's
-// mask leaves one token alone, that is taken without a step of its own (see Request.Ahead).
+// Where the last tokens of a decoding request also occur earlier, in its prompt or its answer, the
+// step also computes the tokens that followed them there, as a draft. Each token is drawn from its
+// row as always. As long as it equals the draft's token, the row after it is valid too and gives
+// the next token in the same step. So an answer that repeats its context takes fewer steps, and is
+// bitwise the same (see drafter and Config.NoDrafts). Where the request's mask allows one token
+// only, that token is taken without a step of its own (see Request.Ahead).
 //
 // When the request ends, or is cancelled, its tokens and blocks become its agent's memory: prompt
 // and answer, except the last token, whose KV was never computed. Blocks it did not use are free
@@ -36,7 +37,7 @@
 //	Engine     the goroutine, the clock, the model, the streams, the sources of randomness
 //	mailbox    what Submit and cancellations leave for the goroutine, under a lock
 //	sched      which sequences wait, run and end, and what a step computes: a state machine
-//	pace       what steps have cost, and from that how many prompt tokens the next may compute
+//	pace       what steps have cost, and so how many tokens of prompts the next step may compute
 //	queue      the order of the sequences that wait
 //	disk       what moves between the pool and the disk; its goroutines know no block
 //	backlog    which turns are not on disk yet, and when they must be
@@ -102,9 +103,10 @@
 //
 // A save that fails is tried again, later and later up to ten seconds, with the newest memory of
 // its agent. On a full disk quarantined files and then the memories that were unused for longest
-// are deleted to make room, as the quota would delete them, and pinned ones are spared. Those of them
-// that the pool still has when the engine ends are saved once more, if there is room again and nobody
-// else's has to go. A file that the disk fails to read when the engine starts is read again later.
+// are deleted to make room, in the order in which the quota would delete them; pinned ones are
+// kept. When the engine ends, it saves those of them that are still in the pool once more, if there
+// is room again without deleting another memory. A file that the disk fails to read when the engine
+// starts is read again later.
 //
 // # Several engines on one directory
 //
@@ -113,60 +115,60 @@
 // its last request was answered, and moves through the directory: an engine holds the agent's lease
 // from the request until its turn is on disk, and the next one waits for that, a third of
 // Config.Lease at most, before it reads the file. So no two of them write one memory, and the next
-// one has all of it. What the pool of an engine has of an agent that another one has gone on with is
-// dropped at the next request.
+// one has all of it. Once an agent has gone on at another engine, an engine drops the memory that
+// its own pool has of it at the agent's next request.
 //
-// An engine that ends gives its leases back as it saves, and one whose process has ended has none
-// any more. One that hangs loses its leases after Config.Lease, and when it goes on it finds others
-// there: what it has is not written then, and it says so, in the log, in
-// Stats.SaveFailuresBy.Superseded and in Stream.Saved. A turn for which the lease was not to be had
-// is answered from what is on disk, and not saved; the agent's next one is. Every lease has a
-// generation, and an engine compares it before it writes, under a lock of the file system. So clocks
-// and pauses affect only which engine is waited for, and how long. On NFS that needs locks that hold between the
-// machines (version 4, or 3 with lockd; not nolock or local_lock). A machine that is cut off from the
-// file server for longer than that keeps its locks, within the instant between the comparison and
-// the rename, may put an older memory in the place of a newer one; answers stay right, since a memory
-// is only used as far as it is the prompt's beginning.
+// An engine releases its leases as it saves before it ends, and a process that has ended holds no
+// leases. An engine that hangs loses its leases after Config.Lease. When it runs again it finds the
+// leases of others, does not write its memories, and reports that in the log, in
+// Stats.SaveFailuresBy.Superseded and in Stream.Saved. A turn that could not get the lease in time
+// is answered from the memory on disk, and not saved; the agent's next turn is. Every lease has a
+// generation, which an engine compares before it writes, under a lock of the file system. So clocks
+// and pauses affect only which engine is waited for, and how long. On NFS this needs locks that
+// hold between machines (version 4, or 3 with lockd; not nolock or local_lock). One case remains: a
+// machine that is cut off from the file server, between the comparison and the rename, for so long
+// that the server drops its locks may replace a newer memory by an older one. Answers stay right,
+// since a memory is only used as far as it is the prompt's beginning.
 //
 // # An object store
 //
-// With Config.Bucket the same engines keep their memories in a bucket of an object store, and need no
-// folder that all of them mount. What memories have in common, such as the KV of a system prompt, is
-// there once, and is put and fetched once by each engine (package loadstone/internal/objects; not what
-// two principals have in common). What is said above holds, with these differences:
+// With Config.Bucket the same engines keep their memories in a bucket of an object store, and need
+// no folder that all of them mount. KV that several memories of one principal share, such as that
+// of a system prompt, is stored once, and each engine puts and fetches it once (package
+// loadstone/internal/objects). All of the above holds, with these differences:
 //
-//   - That no two engines write one memory rests on conditional puts: all that there is of an agent
-//     changes as one object, and only if that is as it was read. There are no locks, and nothing that
-//     comes late can do harm.
-//   - Nobody sees that a process has ended, so one that was killed is waited for like one that hangs:
-//     for Config.Lease. Until then its agents' turns are answered elsewhere from what was saved, each
-//     a third of Config.Lease late, and are not saved.
-//   - A turn waits for two requests to the store, one to know whether the agent is durable and one to
-//     take its lease. The rest is beside it.
-//   - While the store is away, the agents that an engine has in its pool go on there; the first turn
-//     and then one every few seconds waits up to a third of Config.Lease, and is answered. It is saved
-//     once the store is back, unless another engine has had the agent since: with Stats.Disk failing
-//     meanwhile, as with a disk that fails. What the pool does not have is computed anew.
-//   - Config.DiskBytes, and the sizes in Stats and Usage, are those of the memories as they would be on
-//     disk. What they have in common counts for each of them, so a bucket holds less.
-//   - SealKeys seal what is put, in such a way that what is in common stays so within a principal. What
-//     was put before there were keys is not read with them: it is left alone, and replaced at the
-//     agent's next turn.
-//   - A memory that nothing names any more is removed some minutes later, by any of the engines.
+//   - Conditional puts keep two engines from writing one memory: an agent's whole state changes
+//     with one object, which is replaced only if it is still the version that was read. There are
+//     no locks, and a write that arrives late does no harm.
+//   - An engine cannot see that another process has ended, so it waits for a killed one as for one
+//     that hangs: for Config.Lease. Until then the killed engine's agents are answered elsewhere
+//     from what was saved; each turn starts a third of Config.Lease late, and is not saved.
+//   - A turn waits for two requests to the store: one asks whether the agent is durable, and one
+//     takes its lease. All other requests run beside the turn.
+//   - While the store cannot be reached, agents whose memories are in an engine's pool continue
+//     there, and Stats.Disk says failing, as with a disk that fails. The first turn, and then one
+//     every few seconds, waits up to a third of Config.Lease before it is answered. Such turns are
+//     saved once the store is back, unless another engine has answered the agent since. KV that is
+//     not in the pool is computed again.
+//   - Config.DiskBytes, and the sizes in Stats and Usage, count each memory as if it were a file of
+//     its own. Shared KV counts for each memory, so the bucket itself holds less.
+//   - SealKeys seal the objects so that one principal's shared KV is still stored once. An object
+//     that was put before there were keys is not read with them; the agent's next turn replaces it.
+//   - An object that no memory refers to any more is removed some minutes later, by any engine.
 //
-// Config.DiskBytes and TTL are those of the directory, of which each engine looks once a minute what
-// others have written. Shares of principals (see Share) are those of one engine, but for their
-// bytes on disk, which are the directory's, as the engine knows them.
+// Config.DiskBytes and TTL apply to the directory as a whole: once a minute each engine looks at
+// what the others have written. Shares of principals (see Share) apply to one engine, except for
+// their bytes on disk, which count the whole directory as far as the engine knows it.
 //
 // # Glossary
 //
-//	principal    whose requests and memories are kept apart from all others'; see Principal
+//	principal    an owner whose requests and memories are kept apart from all others'; see Principal
 //	agent        names a long-lived memory of a principal
 //	block        KV of Config.BlockTokens tokens in all global layers
 //	window slot  KV of the same tokens in all sliding layers, while a window sees them
 //	promised     set aside for a running request that has not taken it yet
-//	pinned       had by a running request; of a memory on disk: safe from quota and age
-//	borrowed     had by a running request, of a window slot, until its window moves on
+//	pinned       in use by a running request; of a memory on disk: safe from quota and age
+//	borrowed     of a window slot: in use by a running request until its window has moved past it
 //	held         kept by an idle memory
 //	chain        a memory in the pool: tokens, and the blocks that hold their KV
 //	memory       what is kept of an agent's conversation, wherever it is
@@ -178,7 +180,7 @@
 //	job          a request with its stream and its times
 //	backlog      the turns of an agent that are not on disk
 //	lease        the right to write an agent's memory, where several engines share the directory
-//	retired      of a chain: its agent has gone on, and it is kept only until it is saved
+//	retired      of a chain: its agent has a newer one, and this is kept only until it is saved
 //	turn         one question of an agent and its answer
 //	row          one position's logits
 //	draft        tokens that may come next, computed along with the one that does
