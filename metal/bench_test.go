@@ -94,8 +94,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkBeside is a step with a greedy token of some streams and a chunk of another sequence's
-// prompt: what the chunk adds to it is what a scheduler has to know.
+// BenchmarkBeside measures a step with a greedy token of some streams and a chunk of another
+// sequence's prompt. A scheduler has to know how much time the chunk adds.
 func BenchmarkBeside(b *testing.B) {
 	const history = 128
 	for _, name := range benchModels {
@@ -123,8 +123,9 @@ func benchBeside(b *testing.B, m *Model, streams, history, before, chunk int) {
 		tables = append(tables, consecutive(100+8*i, history+1)...)
 	}
 	if chunk > 0 {
-		tokens, lens = append(tokens, randomTokens(1, chunk, m.Vocab())...), append(lens, int32(chunk))
-		starts, tables = append(starts, int32(before)), append(tables, consecutive(0, before+chunk)...)
+		tokens = append(tokens, randomTokens(1, chunk, m.Vocab())...)
+		lens, starts = append(lens, int32(chunk)), append(starts, int32(before))
+		tables = append(tables, consecutive(0, before+chunk)...)
 	}
 	best := make([]int32, streams)
 	for b.Loop() {
@@ -134,8 +135,8 @@ func benchBeside(b *testing.B, m *Model, streams, history, before, chunk int) {
 	}
 }
 
-// BenchmarkStreams is a prompt of 512 tokens for each of some streams, in one step, and then 64
-// greedy tokens of each: what benchdata/peers/run shapes asks of other engines too. It takes the
+// BenchmarkStreams measures a prompt of 512 tokens for each of some streams, in one step, and then
+// 64 greedy tokens of each, as benchdata/peers/run shapes measures other engines. It takes the
 // model folder that LOADSTONE_BENCH_FOLDER names.
 func BenchmarkStreams(b *testing.B) {
 	const prompt, answer = 512, 64
@@ -191,8 +192,9 @@ func BenchmarkStreams(b *testing.B) {
 	}
 }
 
-// BenchmarkKV compares the formats of the cache: a prompt of 512 tokens, and one token after so
-// many others, up to as many as the network takes, with what the cache has of those that it sees.
+// BenchmarkKV compares the formats of the KV cache: a prompt of 512 tokens, and one token after
+// histories of several lengths, up to the network's context. KV-MB is the part of the cache that
+// such a token reads.
 func BenchmarkKV(b *testing.B) {
 	for _, name := range benchModels {
 		for _, kv := range []string{"f32", "f16", "q8", "q4"} {

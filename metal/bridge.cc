@@ -249,10 +249,11 @@ void ls_kv_free(ls_model *m) {
   mx::clear_cache();
 }
 
-// Has the system give out the pages of the cache, which is nearly all of the time of an allocation.
-// The first ones are touched by all threads, and make a whole small cache. The others come between
-// steps, while the model has nothing to do, or when a step first uses them: where a hypervisor has
-// to find memory first, it finds less than 1 GB a second.
+// Has the system allocate the pages of the cache, which is nearly all of the time of ls_kv_alloc.
+// All threads write to the first 256 MB at once, which is all of a small cache. The rest is
+// allocated by a background thread while the model computes nothing, or by the step that uses it
+// first. It is not all done here because a virtual machine may get less than 1 GB a second from its
+// host.
 static void touch(ls_model *m) {
   struct Piece {
     char *at;

@@ -30,8 +30,8 @@ typedef struct {
   int64_t bytes;
 } ls_tensor;
 
-// A network, as engine/checkpoint describes it. Which of the optional tensors it has, such as biases
-// and norms of queries, tell the tensors themselves.
+// A network, as engine/checkpoint describes it. Optional tensors, such as biases and norms of
+// queries, have no flag here: the network has those that are among its tensors.
 typedef struct {
   int32_t vocab, hidden, layers, heads, kv_heads, head_dim, intermediate;
   int32_t window;  // tokens that a token sees in a sliding layer, itself included
@@ -73,16 +73,15 @@ int ls_init(char *err, size_t errlen);
 // Returns 1 if MLX computes on a GPU.
 int ls_gpu(void);
 
-// Makes this process one of several that each have a part of a network, and waits for the others. hosts
-// is a JSON file of their addresses. It comes before the part's ls_open, whose config and tensors
-// are those of the part: the layers' sums are then made of all parts (ring.cc). A process stays the part
-// that it is, of every network that it opens.
+// Makes this process one of several that each compute a part of a network (ring.cc), and waits for
+// the others. hosts is a JSON file of their addresses. It is called before the part's ls_open,
+// whose config and tensors are those of the part. A process stays the part that it is, for every
+// network that it opens.
 int ls_join(const char *hosts, int32_t rank, int32_t parts, char *err, size_t errlen);
 
 // A model is opened by ls_open, ls_rope for global layers and for sliding ones, ls_load_layer for
 // every layer in order, and ls_loaded. The tensors, whose sizes the caller has checked, are read
-// meanwhile and not afterwards. ls_bytes_read is the
-// number of their bytes that have been read.
+// until ls_loaded and not afterwards. ls_bytes_read is the number of their bytes read so far.
 int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out,
             char *err, size_t errlen);
 // Sets how layers of a kind rotate queries and keys: frequencies are radians a position for each

@@ -14,7 +14,8 @@ import (
 // kernelSources are the files of the kernels for quantised and for float16 weights. They do not
 // need MLX.
 var kernelSources = []string{
-	"testdata/kernels.cc", "quant.cc", "pack.cc", "quant_scalar.cc", "quant_neon.cc", "quant_avx2.cc",
+	"testdata/kernels.cc", "quant.cc", "pack.cc", "quant_scalar.cc", "quant_neon.cc",
+	"quant_avx2.cc",
 	"quant_avx512.cc", "rows.cc", "half_f16.cc",
 }
 

@@ -56,8 +56,8 @@ func tinyGemma() *folder {
 	})
 }
 
-// tinyOdd has norms of queries and keys, biases, windows in some layers, and YaRN, whose scale is not
-// 1.
+// tinyOdd has norms of queries and keys, biases, windows in some layers, and YaRN, whose scale is
+// not 1.
 func tinyOdd() *folder {
 	return tiny(map[string]any{
 		"model_type": "qwen3", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 3,

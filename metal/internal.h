@@ -123,8 +123,8 @@ struct KVFormat {
   inline static void (*rounding)(float *x, int dim) = nullptr;
 };
 
-// The sum of what all parts of a network have of x; x itself where there is one part. The second one
-// makes the sum in place, of n numbers.
+// Returns the sum of x over all parts of a network that is split over processes (ring.cc), or x
+// where there is one part. The second form replaces n numbers by their sums.
 array sum_parts(const array &x);
 void sum_parts(float *x, size_t n);
 

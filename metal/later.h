@@ -1,4 +1,4 @@
-// Work that has time.
+// Background work that runs only while the model computes nothing.
 #ifndef LOADSTONE_LATER_H
 #define LOADSTONE_LATER_H
 
@@ -14,15 +14,15 @@
 
 namespace ls {
 
-// A thread that works while nobody is at work: not within a Busy, and not in the 20 milliseconds
-// after one. On Linux it also gives way to all other threads that want its processor. It ends when
-// its work is done, or soon after it is told to stop.
+// A background thread that works only while no Busy exists and 20 milliseconds have passed since
+// the last one. On Linux it also yields to all other threads that want its processor (SCHED_IDLE).
+// It ends when its work is done, or soon after stop.
 class Later {
 public:
   ~Later() { stop(); }
 
-  // Calls f(go) on the thread. f calls go() before each small piece of its work; go returns once
-  // nobody else is at work, and false where f must return.
+  // Calls f(go) on the thread. f calls go() before each small piece of its work. go returns true
+  // once the thread may work, and false where f must return.
   template <typename F> void run(F f) {
     stop();
     stop_ = false;
@@ -42,7 +42,7 @@ public:
     }
   }
 
-  // While a Busy lives, its owner is at work. There is one at a time.
+  // While a Busy exists, the model computes and the thread waits. At most one exists at a time.
   class Busy {
   public:
     explicit Busy(Later &l) : later_(l) { later_.busy_ = true; }
@@ -58,9 +58,9 @@ public:
   };
 
 private:
-  // A thread that is scheduled as idle is not enough: what it asks of the system may take
-  // milliseconds that cannot be interrupted, and the kernels' threads, which yield while they wait
-  // for each other, then wait for it. Steps of 8 ms took 450 so, until 1.5 GB were touched.
+  // SCHED_IDLE alone is not enough: a system call of the thread may take milliseconds that cannot
+  // be interrupted, and the kernels' threads, which yield while they wait for each other, then wait
+  // for it. Without go, steps of 8 ms took 450 ms until 1.5 GB of the cache had been touched.
   bool go() {
     using namespace std::chrono_literals;
     while (!stop_ && (busy_ || std::chrono::steady_clock::now() - worked_.load() < 20ms)) {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestLater: the thread that touches the KV cache waits for steps, and ends when it must.
+// The background thread that allocates the KV cache waits while steps run, and ends when it is
+// told to.
 func TestLater(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "later")
 	for _, args := range [][]string{

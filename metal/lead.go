@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A Lead is a network that is split over several processes, for the engine of one of them: every call
-// goes to all parts at once. It is part 0 itself; the others follow.
+// A Lead is a network that is split over several processes, as the engine in one of them sees it:
+// every call goes to all parts at once. The Lead is part 0; the other parts run Follow.
 type Lead struct {
 	*Model
 	others []*otherPart
@@ -26,10 +26,10 @@ type Lead struct {
 // An otherPart is what part 0 knows of another part.
 type otherPart struct {
 	*rpc.Client
-	global, sliding int // bytes of a token
+	global, sliding int // bytes of one token's KV in the part's global and sliding layers
 }
 
-// OpenLead opens part 0 of a network, and waits for the other parts.
+// OpenLead opens part 0 of a network, and waits until all other parts have connected.
 func OpenLead(dir string, o Options) (*Lead, error) {
 	m, err := Open(dir, o)
 	if err != nil {
@@ -42,13 +42,13 @@ func OpenLead(dir string, o Options) (*Lead, error) {
 	return l, err
 }
 
-// leadOthers takes the connections of the other parts.
+// leadOthers accepts the connections of the other parts.
 func leadOthers(m *Model, p Part) (*Lead, error) {
 	address, err := p.lead()
 	if err != nil {
 		return nil, err
 	}
-	// A part whose machine is gone says nothing; the probes find out in 20 s.
+	// A machine that stops does not close its connections; keep-alive probes notice it within 20 s.
 	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}
@@ -76,8 +76,8 @@ func leadOthers(m *Model, p Part) (*Lead, error) {
 	return newLead(m, conns...)
 }
 
-// Follow opens a part other than 0 of a network, and does what part 0 says until that ends or ctx
-// does.
+// Follow opens a part other than 0 of a network, and carries out the calls of part 0 until that
+// closes the connection or ctx ends.
 func Follow(ctx context.Context, dir string, o Options) error {
 	m, err := Open(dir, o)
 	if err != nil {
@@ -105,8 +105,8 @@ func Follow(ctx context.Context, dir string, o Options) error {
 	}
 }
 
-// lead returns the address at which part 0 listens for the others' calls: the port after that of its
-// sums.
+// lead returns the address at which part 0 listens for the other parts: the port after the one in
+// Hosts, which MLX's ring uses.
 func (p Part) lead() (string, error) {
 	host, port, err := net.SplitHostPort(p.Hosts[0])
 	if err != nil {
@@ -116,8 +116,8 @@ func (p Part) lead() (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(n+1)), err
 }
 
-// newLead leads the parts at the other ends of connections, which are in the order of their ranks. The
-// connections are closed with the Lead.
+// newLead returns the Lead of the parts at the other ends of conns, which are in the order of their
+// ranks. Close closes the connections.
 func newLead(m *Model, conns ...io.ReadWriteCloser) (*Lead, error) {
 	l := &Lead{Model: m}
 	for i, c := range conns {
@@ -136,23 +136,23 @@ func newLead(m *Model, conns ...io.ReadWriteCloser) (*Lead, error) {
 	return l, nil
 }
 
-// A watched connection tells when it is gone.
+// A watched connection calls gone with the error of a read or write that fails.
 type watched struct {
 	io.ReadWriteCloser
 	gone func(error)
 }
 
-func (w watched) Read(b []byte) (int, error)  { return w.told(w.ReadWriteCloser.Read(b)) }
-func (w watched) Write(b []byte) (int, error) { return w.told(w.ReadWriteCloser.Write(b)) }
+func (w watched) Read(b []byte) (int, error)  { return w.watch(w.ReadWriteCloser.Read(b)) }
+func (w watched) Write(b []byte) (int, error) { return w.watch(w.ReadWriteCloser.Write(b)) }
 
-func (w watched) told(n int, err error) (int, error) {
+func (w watched) watch(n int, err error) (int, error) {
 	if err != nil {
 		w.gone(err)
 	}
 	return n, err
 }
 
-// Lost returns a *PartLostError once a part has gone, also between two steps.
+// Lost returns a *PartLostError once the connection to a part has failed, also between two steps.
 func (l *Lead) Lost() error {
 	if err := l.lost.Load(); err != nil {
 		return err
@@ -160,8 +160,9 @@ func (l *Lead) Lost() error {
 	return nil
 }
 
-// all has the other parts do what args say of each, and this one own, at once. Once a part is lost it
-// fails with that alone: what the others say of it are the consequences.
+// all calls the method what of every other part's Follower, with args(i) for part i+1, and own
+// beside it, and waits for all of them. Once a part is lost it returns that error alone, because
+// the errors of the other parts follow from it.
 func (l *Lead) all(what string, args func(i int) any, own func() error) ([]*Reply, error) {
 	replies, err := l.each(what, args, own)
 	if err != nil {
@@ -170,14 +171,14 @@ func (l *Lead) all(what string, args func(i int) any, own func() error) ([]*Repl
 	return replies, err
 }
 
-// each is all, without a look at what is lost.
+// each does the same, but returns the errors of all parts.
 func (l *Lead) each(what string, args func(i int) any, own func() error) ([]*Reply, error) {
 	var replies []*Reply
 	var calls []*rpc.Call
 	for i, o := range l.others {
 		replies = append(replies, new(Reply))
 		calls = append(calls, o.Go("Follower."+what, args(i), replies[i], nil))
-		if o.gone(calls[i]) { // a sum would wait for it
+		if o.gone(calls[i]) { // own would wait for it in a sum
 			return nil, fmt.Errorf("mlx: part %d has gone: %w", i+1, calls[i].Error)
 		}
 	}
@@ -190,24 +191,24 @@ func (l *Lead) each(what string, args func(i int) any, own func() error) ([]*Rep
 	return replies, err
 }
 
-// gone reports whether a call has failed already, because there is no connection.
+// gone reports whether a call has failed at once, because the connection is closed.
 func (*otherPart) gone(c *rpc.Call) bool {
 	select {
 	case <-c.Done:
-		c.Done <- c // for who waits for the result
+		c.Done <- c // for the code that waits for the result
 		return c.Error != nil
 	default:
 		return false
 	}
 }
 
-// KVFormat says that the cache is in parts, too: what one number of parts has saved is of no use to
-// another.
+// KVFormat also has the number of parts: a memory that was saved with one number of parts cannot be
+// read with another.
 func (l *Lead) KVFormat() string {
 	return fmt.Sprintf("%d-part %s", 1+len(l.others), l.Model.KVFormat())
 }
 
-// KVBytesPerToken is that of all parts.
+// KVBytesPerToken is the sum over all parts.
 func (l *Lead) KVBytesPerToken() (global, sliding int) {
 	global, sliding = l.Model.KVBytesPerToken()
 	for _, o := range l.others {
@@ -224,7 +225,7 @@ func (l *Lead) AllocKV(blocks, windowSlots, blockTokens int) error {
 	return err
 }
 
-// Step runs a batch; engine.Model documents it. The head is computed here alone.
+// Step runs a batch; engine.Model documents it. The head is computed in part 0 alone.
 func (l *Lead) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
 	picks, best []int32) error {
 	c := Call{Tokens: tokens, Lens: lens, Starts: starts, Tables: tables, WindowSlots: windowSlots}
@@ -242,7 +243,8 @@ func (l *Lead) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
 	return err
 }
 
-// kvBytes returns the bytes that a part has of so many tokens.
+// kvBytes returns the size of a part's KV of so many tokens, where global and sliding are its bytes
+// per token. Without a window slot (-1) the sliding layers have none.
 func kvBytes(global, sliding, windowSlot, tokens int) int {
 	if windowSlot < 0 {
 		sliding = 0
@@ -250,8 +252,8 @@ func kvBytes(global, sliding, windowSlot, tokens int) int {
 	return tokens * (global + sliding)
 }
 
-// ReadKV reads what all parts have, one after the other. So a memory that was saved by so many parts
-// is of use to so many.
+// ReadKV reads the KV of all parts, one part after the other. So only the same number of parts can
+// use what it has read.
 func (l *Lead) ReadKV(block, windowSlot, tokens int, dst []byte) error {
 	global, sliding := l.Model.KVBytesPerToken()
 	own := kvBytes(global, sliding, windowSlot, tokens)
@@ -278,7 +280,7 @@ func (l *Lead) WriteKV(block, windowSlot, tokens int, src []byte) error {
 	return err
 }
 
-// Close ends the connections, and so the other parts' Follow, and closes the model.
+// Close closes the connections, which ends Follow in the other parts, and closes the model.
 func (l *Lead) Close() error {
 	for _, o := range l.others {
 		o.Close()
@@ -286,7 +288,7 @@ func (l *Lead) Close() error {
 	return l.Model.Close()
 }
 
-// follow does what the Lead at the other end of a connection says, until that ends.
+// follow serves the calls of the Lead at the other end of conn until conn is closed.
 func (m *Model) follow(conn io.ReadWriteCloser) error {
 	s := rpc.NewServer()
 	if err := s.Register(&Follower{m}); err != nil {
@@ -296,11 +298,11 @@ func (m *Model) follow(conn io.ReadWriteCloser) error {
 	return nil
 }
 
-// A Follower is a part as its Lead calls it, by net/rpc, whose types and methods must have exported
-// names.
+// A Follower is a part as its Lead calls it by net/rpc, which requires exported names of types and
+// methods.
 type Follower struct{ m *Model }
 
-// A Call has the arguments of a call, and a Reply what it returns.
+// A Call holds the arguments of one call, and a Reply its results.
 type (
 	Call struct {
 		Numbers                                   []int
@@ -313,13 +315,13 @@ type (
 	}
 )
 
-// Size returns what a token takes in the part's caches.
+// Size returns the bytes of one token in the part's caches.
 func (f *Follower) Size(_ Call, r *Reply) error {
 	r.Global, r.Sliding = f.m.KVBytesPerToken()
 	return nil
 }
 
-// AllocKV is that of Model, and so are the others.
+// AllocKV and the methods below call those of Model. Step computes no logits; part 0 does.
 func (f *Follower) AllocKV(c Call, _ *Reply) error {
 	return f.m.AllocKV(c.Numbers[0], c.Numbers[1], c.Numbers[2])
 }

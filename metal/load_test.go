@@ -130,14 +130,15 @@ func TestQuantised(t *testing.T) {
 
 // The CPU kernels for quantised weights give the same logits with every instruction set as the
 // scalar kernels, to the last bit. These are near the logits of float32 and not equal, because
-// activations are rounded to whole numbers of 8 or 16 bits: after three layers of random numbers the
-// difference is a few per cent, or a thousandth. TestMLXLM shows it in real networks.
+// activations are rounded to whole numbers of 8 or 16 bits: after three layers of random numbers
+// the difference is a few per cent, or a thousandth. TestMLXLM shows it in real networks.
 func TestQuantisedKernels(t *testing.T) {
 	needsCPU(t)
 	for name, make := range map[string]func() *folder{"llama": tinyLlama, "gemma": tinyGemma} {
 		for _, bits := range []int{4, 5, 8} {
 			for activations, most := range map[int]float64{8: 0.06, 16: 0.002} {
-				t.Run(fmt.Sprintf("%s/bits=%d/activations=%d", name, bits, activations), func(t *testing.T) {
+				name := fmt.Sprintf("%s/bits=%d/activations=%d", name, bits, activations)
+				t.Run(name, func(t *testing.T) {
 					packed, _ := quantisedPair(make, 32, bits)
 					dir, opt := packed.write(t), options{Options: Options{Activations: activations}}
 					best := instructionSet()
@@ -194,7 +195,8 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		}, "tensor model.layers.2.mlp.up_proj.weight is missing"},
 		{"untied, without a head", func(c *folder) { delete(c.tensors, "lm_head.weight") },
 			"tensor lm_head.weight is missing, and config.json does not say"},
-		{"a layer that config.json does not have", func(c *folder) { c.config["num_hidden_layers"] = 2 },
+		{"a layer that config.json does not have",
+			func(c *folder) { c.config["num_hidden_layers"] = 2 },
 			"is of a layer that config.json does not have: num_hidden_layers is 2"},
 		{"another shape", func(c *folder) {
 			c.tensors["model.layers.0.self_attn.q_proj.weight"] = zeros(64, 64)
@@ -268,8 +270,8 @@ func TestOpenRefusesDamagedFiles(t *testing.T) {
 	refused("config.json is not there")
 }
 
-// A folder that is removed while its weights are read does no harm, for its files are open. A file
-// that is cut is an error before the missing bytes are read, and not a bus error.
+// A folder that is removed while its weights are read does no harm, because its files are open. A
+// file that is truncated meanwhile gives an error before the missing bytes are read, not SIGBUS.
 func TestLoadOfFilesThatChange(t *testing.T) {
 	load := func(change func(dir string) error) (read []int64, total int64, err error) {
 		dir := tinyGemma().write(t)

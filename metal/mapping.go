@@ -121,7 +121,9 @@ func (k keepOpen) Open(name string) (fs.File, error) {
 
 // Lstat and ReadLink tell a link that leads nowhere from a file that is not there.
 func (k keepOpen) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(os.DirFS(k.dir), name) }
-func (k keepOpen) ReadLink(name string) (string, error)   { return fs.ReadLink(os.DirFS(k.dir), name) }
+func (k keepOpen) ReadLink(name string) (string, error) {
+	return fs.ReadLink(os.DirFS(k.dir), name)
+}
 
 // keptFile always has the size that is mapped, and Close leaves it open.
 type keptFile struct {

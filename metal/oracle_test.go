@@ -14,8 +14,8 @@ import (
 // TestOracles compares the network of every family with Transformers', in floats and quantised, by
 // the CPU kernels and by MLX's own operations.
 func TestOracles(t *testing.T) {
-	// For quantised weights the kernels round activations to 8 bits, and TestQuantisedKernels says how
-	// far that is from floats. Here the weights are widened, or activations have 16 bits.
+	// For quantised weights the kernels round activations to 8 bits, and TestQuantisedKernels says
+	// how far that is from floats. Here the weights are widened, or activations have 16 bits.
 	const widened, sixteen = 2e-4, 0.1 // of logits of the order of 10
 	for _, kind := range oracle.Kinds(t) {
 		ways := map[string]struct {
@@ -31,7 +31,7 @@ func TestOracles(t *testing.T) {
 			"graph/quantised": {oracle.Form{Quantised: true}, options{graph: true, native: true},
 				widened},
 		}
-		for _, name := range slices.Sorted(maps.Keys(ways)) { // parts go the same ways
+		for _, name := range slices.Sorted(maps.Keys(ways)) { // in one order in all parts
 			v := ways[name]
 			v.opt.Part = testPart()
 			if onGPU() && !v.opt.graph {
@@ -43,7 +43,7 @@ func TestOracles(t *testing.T) {
 				}
 				m, err := open(oracle.Folder(t, kind, v.form), v.opt)
 				if split := (*SplitError)(nil); errors.As(err, &split) && v.form.Quantised {
-					t.Skip(err) // its groups are as long as what is to be divided
+					t.Skip(err) // its quantised groups are as long as the dimension to be split
 				}
 				if err != nil {
 					t.Fatal(err)

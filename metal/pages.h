@@ -42,8 +42,8 @@ constexpr bool can_populate = true;
 constexpr bool can_populate = false;
 #endif
 
-// Has the system give out the pages that lie wholly within the n bytes from p on, as their first
-// touch would, but without a change of what is in them. Where it fails they come with that touch.
+// Has the system allocate the pages that lie wholly within the n bytes from p on, as their first
+// write would, but without changing their contents. Where it fails, that write allocates them.
 inline void populate([[maybe_unused]] void *p, [[maybe_unused]] size_t n) {
 #ifdef MADV_POPULATE_WRITE
   const uintptr_t page = 4096, from = (reinterpret_cast<uintptr_t>(p) + page - 1) & ~(page - 1);
@@ -62,7 +62,7 @@ public:
   std::shared_ptr<uint8_t> take(size_t n) {
     n = (n + 63) & ~size_t(63);
 #ifdef __SANITIZE_ADDRESS__
-    // A piece of its own, so that AddressSanitizer sees what reaches beyond it.
+    // Each piece is allocated by itself, so that AddressSanitizer sees accesses beyond its end.
     auto *own = static_cast<uint8_t *>(std::aligned_alloc(64, std::max<size_t>(n, 64)));
     if (own == nullptr) {
       throw std::bad_alloc();

@@ -2,28 +2,29 @@ package metal
 
 import "fmt"
 
-// A Part is what one process has of a network that several compute together, each with a part of the
-// weights and of the KV (tensor parallelism). Of every layer it has some of the heads and some of the
-// MLP's inner numbers. All parts see the same steps, and a layer's two sums are made of what all have,
-// over MLX's ring of TCP connections. The zero Part is the whole network.
+// A Part says which share of a network this process computes, where several processes compute one
+// network together (tensor parallelism). A part has its share of the weights and of the KV: some of
+// the heads of every layer and some of the inner dimensions of its MLP. All parts run the same
+// steps. A layer needs two sums over all parts, one after attention and one after the MLP, which
+// go over MLX's ring of TCP connections. The zero Part is the whole network.
 //
-// Embedding, norms and head are the same in all parts, and so are their results, to the last bit: a sum
-// is made once and sent to all. From those of the whole network they differ in the last bits, because a
-// sum of parts is made in another order.
+// Embedding, norms and head are the same in all parts, and so are their results, to the last bit: a
+// sum is made once and sent to all. They differ in the last bits from those of the network in one
+// process, because a sum over parts adds its terms in another order.
 //
-// A process stays the part that it is, of every network that it opens, and computes nothing alone any
-// more. Where a part goes away, steps of the others fail; see Lead.Lost.
+// A process that has joined as a part stays that part, for every network that it opens, and can no
+// longer compute a network alone. When a part is lost, steps of the others fail; see Lead.Lost.
 type Part struct {
-	// Hosts are the addresses, host:port, at which the parts listen for each other, in their order. Part
-	// 0 also listens at the next port, for the other parts, which do what it says (see OpenLead). What
-	// goes over these connections, prompts among it, is not encrypted, and nobody is asked who he is: they
-	// are for a network of one's own.
+	// Hosts are the addresses, host:port, at which the parts listen for each other, in the order of
+	// their ranks. Part 0 also listens at the port after its own, where the other parts connect to
+	// be told what to do (see OpenLead). These connections carry prompts among other things, are
+	// not encrypted and ask for no credentials: use them in a private network only.
 	Hosts []string
-	Rank  int // which of them this process is
+	Rank  int // the index of this process in Hosts
 }
 
-// A PartLostError says that the connection to another part is gone: the process has ended, or its
-// machine. Nothing can be computed then until all parts are started again.
+// A PartLostError says that the connection to another part is lost, because its process or its
+// machine has stopped. Nothing can be computed until all parts are started again.
 type PartLostError struct {
 	Part, Parts int
 	Why         error

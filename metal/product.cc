@@ -10,7 +10,7 @@
 #include <cmath>
 #include <mutex>
 
-// OpenBLAS answers it (blas.cc), on macOS Accelerate.
+// Defined in blas.cc by OpenBLAS, and on macOS by Accelerate.
 extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha,
                             const float *a, int lda, const float *b, int ldb, float beta, float *c,
                             int ldc);
@@ -146,8 +146,8 @@ void Operand::multiply(const std::vector<Term> &terms) const {
   }
 }
 
-// A row of which only the largest is wanted never leaves the cache: each task looks at the numbers
-// that it has just computed.
+// Where only the place of a row's largest number is wanted, the row is never stored: each task
+// compares the numbers that it has just computed, while they are in its cache.
 void Operand::head(const Linear &w, const std::vector<Output> &outputs, float cap) const {
   if (std::all_of(outputs.begin(), outputs.end(),
                   [](const Output &o) { return o.logits != nullptr; })) {

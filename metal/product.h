@@ -23,8 +23,8 @@ template <typename F> void each_row(int rows, F &&f) {
   });
 }
 
-// The rows on the left of products, in the form that each weight takes: quantised, in tiles, or as
-// they are. Its memory stays for the next use.
+// The left-hand rows of products, in the form that each weight's kernels take: quantised, in tiles,
+// or as they are. It keeps its memory for the next use.
 class Operand {
 public:
   // make(r, buffer) returns row r, a pointer to columns floats that may be in buffer.
@@ -67,9 +67,9 @@ public:
     float *y;
   };
   void multiply(const std::vector<Term> &terms) const; // and adds the biases
-  // The product of which outputs[i] wants row i, or only the place of its largest number. The rows
-  // that are wanted lie one after the other in memory. Unless cap is 0, a number x is cap tanh(x /
-  // cap).
+  // Computes the product with w and gives row i to outputs[i], which wants the row or only the
+  // place of its largest number. The rows that are wanted lie one after the other in memory. Unless
+  // cap is 0, each number x becomes cap tanh(x / cap).
   void head(const Linear &w, const std::vector<Output> &outputs, float cap) const;
 
 private:

@@ -54,7 +54,8 @@ type affine struct {
 // product computes y = x W^T by the CPU kernels, times times, with activations of 8 or 16 bits. x
 // has rows of w.columns elements, y rows of w.rows. It returns the seconds that the products took,
 // without the packing of w before them.
-func (w *affine) product(x []float32, bits int, y []float32, times int) (seconds float64, err error) {
+func (w *affine) product(x []float32, bits int, y []float32, times int) (
+	seconds float64, err error) {
 	m, groups := len(x)/w.columns, w.columns/w.group
 	if m < 1 || len(x) != m*w.columns || len(y) != m*w.rows ||
 		len(w.words) != w.rows*w.columns*w.bits/32 ||

@@ -122,13 +122,15 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 				shapes := [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}}
 				for _, shape := range shapes {
 					w := randomAffine(rng, shape[0], shape[1], group, bits, symmetric)
-					p := quantisedProduct{w, make([]float32, maxRows*w.columns), map[int][]float32{}}
+					x := make([]float32, maxRows*w.columns)
+					p := quantisedProduct{w, x, map[int][]float32{}}
 					for i := range p.x {
 						p.x[i] = float32(rng.NormFloat64() * math.Exp2(float64(rng.IntN(8))))
 					}
 					clear(p.x[:32])
 					for _, activations := range []int{8, 16} {
-						p.byScalars(t, activations, fmt.Sprintf("%d bits, groups of %d, symmetric %t, %v",
+						p.byScalars(t, activations, fmt.Sprintf(
+							"%d bits, groups of %d, symmetric %t, %v",
 							bits, group, symmetric, shape))
 					}
 					all = append(all, p)
@@ -222,7 +224,8 @@ func BenchmarkQuantisedProduct(b *testing.B) {
 					x[i] = float32(rng.NormFloat64())
 				}
 				for _, activations := range []int{8, 16} {
-					name := fmt.Sprintf("isa=%s/bits=%d/rows=%d/activations=%d", isa, bits, m, activations)
+					name := fmt.Sprintf("isa=%s/bits=%d/rows=%d/activations=%d",
+						isa, bits, m, activations)
 					b.Run(name, func(b *testing.B) {
 						seconds, err := w.product(x, activations, y, b.N)
 						if err != nil {

@@ -1,6 +1,7 @@
 //go:build mlx
 
-// The sums of a network that several processes compute together, over MLX's ring of TCP connections.
+// The sums of a network that several processes compute together, over MLX's ring of TCP
+// connections.
 
 #include "internal.h"
 
@@ -14,7 +15,7 @@ namespace ls {
 namespace {
 
 std::optional<mx::distributed::Group> group;
-int joined_as = -1; // rank
+int joined_as = -1; // the rank of this process
 
 } // namespace
 
@@ -22,8 +23,9 @@ array sum_parts(const array &x) {
   return group ? mx::distributed::all_sum(x, group) : x;
 }
 
-// A step runs on the thread of a stream, which cannot wait for another task of its own stream. So the
-// sums have a stream of their own, made here, because MLX wants it made by the thread that waits.
+// A step runs on the thread of an MLX stream, which cannot wait for another task of that stream. So
+// the sums have a stream of their own. It is made here, on that thread, because MLX requires that
+// the thread which waits for a stream has made it.
 void sum_parts(float *x, size_t n) {
   if (!group) {
     return;

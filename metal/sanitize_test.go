@@ -16,9 +16,10 @@ import (
 //
 // What reaches beyond an array, a tensor, a weight or a vector, or is used after it was freed, ends
 // the program with its place, and so does arithmetic that C++ does not define. This leaves out what
-// happens within libmlx and OpenBLAS, whose wheels are not compiled so: of these only calls of memcpy
-// and its like are checked, and that they free what they have allocated once. It leaves out leaks,
-// which TestOpenAndCloseKeepMemoryFlat and TestFlat of package engine look for, and data races.
+// happens within libmlx and OpenBLAS, whose wheels are not compiled so: of these only calls of
+// memcpy and its like are checked, and that they free what they have allocated once. It leaves out
+// leaks, which TestOpenAndCloseKeepMemoryFlat and TestFlat of package engine look for, and data
+// races.
 
 // TestSanitized checks that the sanitizers are at work, by a program that reads beyond an array.
 func TestSanitized(t *testing.T) {
@@ -30,8 +31,8 @@ int main() {
   volatile int at = 64;
   return first.get()[at];
 }`
-	cc := exec.Command("c++", "-x", "c++", "-std=c++20", "-O1", "-fsanitize=address,undefined", "-I.", "-o",
-		program, "-")
+	cc := exec.Command("c++", "-x", "c++", "-std=c++20", "-O1", "-fsanitize=address,undefined",
+		"-I.", "-o", program, "-")
 	cc.Stdin = strings.NewReader(source)
 	if out, err := cc.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

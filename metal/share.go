@@ -4,24 +4,24 @@ package metal
 
 import "fmt"
 
-// A span is a run of things, from the first one up to the one behind the last.
+// A span is a range of indices: from is the first, to the one after the last.
 type span struct{ from, to int }
 
 func (s span) n() int { return s.to - s.from }
 
-// times returns the span of what there are n of for each thing.
+// times returns the span of elements where each index of s stands for n elements.
 func (s span) times(n int) span { return span{s.from * n, s.to * n} }
 
-// A layerShare is what a part has of each layer.
+// A layerShare is the share of each layer that one part has.
 type layerShare struct {
-	heads, kv span
-	inner     span // of an MLP
-	experts   span // the same of each expert of a mixture
+	heads, kv span // query heads and KV heads
+	inner     span // inner dimensions of the MLP
+	experts   span // inner dimensions of each expert of a mixture
 }
 
-// shareOf returns the share of one of so many parts. KV heads are divided, with the query heads that
-// belong to them; where there are fewer than parts, several parts have the same one, and divide its
-// query heads.
+// shareOf returns the share of part rank of so many parts. It divides the KV heads, with the query
+// heads that belong to them. Where there are fewer KV heads than parts, several parts have the same
+// KV head and divide its query heads.
 func shareOf(rank, parts, heads, kvHeads, inner, expertInner int) (s layerShare, err error) {
 	of := func(n int) span { return span{n * rank / parts, n * (rank + 1) / parts} }
 	each := heads / kvHeads

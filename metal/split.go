@@ -16,8 +16,8 @@ import (
 
 func (p Part) whole() bool { return len(p.Hosts) == 0 }
 
-// join connects the parts of a network with each other, on the MLX thread. It waits until all are
-// there.
+// join connects the parts of a network with each other, on the MLX thread. It waits until all parts
+// have joined.
 func (p Part) join() error {
 	if p.Rank < 0 || p.Rank >= len(p.Hosts) {
 		return fmt.Errorf("mlx: part %d of %d", p.Rank, len(p.Hosts))
@@ -42,11 +42,12 @@ func (p Part) join() error {
 	})
 }
 
-// split leaves of the network what one part has. The tensors of o and down, of which a part has some
-// columns, are copied.
+// split reduces the network to the share of one part. A part has some columns of o and down, which
+// are copied, and some rows of the other matrices, which stay where they are.
 func (w *mapping) split(p Part) error {
 	c := &w.config
-	s, err := shareOf(p.Rank, len(p.Hosts), c.Heads, c.KVHeads, c.Intermediate, c.ExpertIntermediate)
+	s, err := shareOf(p.Rank, len(p.Hosts), c.Heads, c.KVHeads, c.Intermediate,
+		c.ExpertIntermediate)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (w *mapping) split(p Part) error {
 		switch {
 		case total == 0:
 		case sum && strings.HasSuffix(name, ".bias"):
-			if p.Rank > 0 { // the sum has it once
+			if p.Rank > 0 { // part 0 adds the bias to the sum
 				C.free(unsafe.Pointer(t.name))
 				continue
 			}
@@ -80,8 +81,9 @@ func (w *mapping) split(p Part) error {
 	return nil
 }
 
-// cutOf returns what a part has of a tensor: the rows of a cut out of so many, or, of a matrix whose
-// result is a sum of all parts, the columns. total is 0 where it has all.
+// cutOf returns the part's share of a tensor: the span cut of its total rows, or, where sum is set
+// because the matrix's result is summed over all parts, of its total columns. total is 0 where
+// every part has the whole tensor.
 func (s *layerShare) cutOf(name string, w *mapping) (sum bool, cut span, total int) {
 	c, names := &w.config, strings.Split(name, ".") // layers, number, ..., module, weight
 	if len(names) < 4 {
@@ -106,7 +108,7 @@ func (s *layerShare) cutOf(name string, w *mapping) (sum bool, cut span, total i
 	return false, span{}, 0
 }
 
-// cutRows leaves some of a tensor's rows.
+// cutRows reduces a tensor to some of its rows.
 func cutRows(t *C.ls_tensor, cut span, rows int) {
 	size := int(t.bytes) / rows
 	t.data = unsafe.Add(t.data, cut.from*size)
@@ -114,13 +116,14 @@ func cutRows(t *C.ls_tensor, cut span, rows int) {
 	*t.shape = C.int64_t(cut.n())
 }
 
-// cutColumns makes a copy of some of a matrix's columns. Of a quantised matrix several columns are in
-// one number.
+// cutColumns replaces a matrix by a copy of some of its columns. A quantised matrix has several
+// columns in each stored number.
 func (w *mapping) cutColumns(t *C.ls_tensor, cut span, columns int) error {
 	shape := unsafe.Slice(t.shape, 2)
 	rows, numbers := int(shape[0]), int(shape[1])
 	if cut.from*numbers%columns != 0 || cut.to*numbers%columns != 0 {
-		return fmt.Errorf("columns %d to %d are not whole groups of its quantisation", cut.from, cut.to)
+		return fmt.Errorf("columns %d to %d are not whole groups of its quantisation",
+			cut.from, cut.to)
 	}
 	row := int(t.bytes) / rows
 	from, to := row/numbers*(cut.from*numbers/columns), row/numbers*(cut.to*numbers/columns)

@@ -22,7 +22,7 @@ import (
 	"loadstone/internal/freeport"
 )
 
-// A process that is given this variable is a part in tests: RANK,HOST:PORT,HOST:PORT.
+// partVariable makes a process of the tests a part of a network: RANK,HOST:PORT,HOST:PORT.
 const partVariable = "LOADSTONE_TEST_PART"
 
 // testPart returns which part this process is in tests.
@@ -35,7 +35,8 @@ func testPart() (p Part) {
 	return p
 }
 
-// runParts has two processes run one test of this package, and returns what they print.
+// runParts runs one test of this package in two processes, which are the parts of a network, and
+// returns their outputs.
 func runParts(t testing.TB, test string) (outputs []string) {
 	t.Helper()
 	hosts := []string{freeport.Consecutive(2), freeport.Consecutive(2)} // as Part wants them
@@ -45,11 +46,12 @@ func runParts(t testing.TB, test string) (outputs []string) {
 	var all sync.WaitGroup
 	for rank := range hosts {
 		c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^"+test+"$", "-test.v")
-		c.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s", partVariable, rank, strings.Join(hosts, ",")))
+		c.Env = append(os.Environ(),
+			fmt.Sprintf("%s=%d,%s", partVariable, rank, strings.Join(hosts, ",")))
 		all.Go(func() {
 			text, err := c.CombinedOutput()
 			if outputs[rank] = string(text); err != nil {
-				cancel() // else the other one waits for this one
+				cancel() // or the other process would wait for this one
 			}
 		})
 	}
@@ -57,7 +59,7 @@ func runParts(t testing.TB, test string) (outputs []string) {
 	return outputs
 }
 
-// Two processes that each have a part of a network have together the logits of the oracles, of every
+// Two processes that each compute a part of a network give the logits of the oracles, for every
 // family, in floats and quantised, by our kernels and by MLX's operations.
 func TestParts(t *testing.T) {
 	if !testPart().whole() {
@@ -86,13 +88,14 @@ func TestParts(t *testing.T) {
 			}
 		}
 	}
-	if quantised := regexp.MustCompile(`/(quantised|16_bits)`); !slices.ContainsFunc(first, quantised.MatchString) {
+	quantised := regexp.MustCompile(`/(quantised|16_bits)`)
+	if !slices.ContainsFunc(first, quantised.MatchString) {
 		t.Error("no quantised network was split")
 	}
 }
 
-// A real network that is split over two processes gives the greedy tokens that it gives whole, under an
-// engine, which moves its KV too; and the memory that is saved with it is of use again.
+// A real network that is split over two processes gives the greedy tokens that it gives in one
+// process, in an engine, which also moves its KV; and a memory that was exported can be imported.
 func TestPartsAnswer(t *testing.T) {
 	dir := realModel(t, "smollm2")
 	p := testPart()
@@ -118,8 +121,9 @@ func TestPartsAnswer(t *testing.T) {
 	fmt.Println("answers: " + answers(t, dir, lead))
 }
 
-// answers asks a network, that of a folder unless it is given, two things at once and then one of them
-// again after a restart of the engine, and returns the tokens.
+// answers returns the tokens that m, or without m the network in dir, gives to two prompts at once,
+// and then to the conversations that follow from them, after each was exported, forgotten and
+// imported.
 func answers(t *testing.T, dir string, m engine.Model) string {
 	t.Helper()
 	whole := m == nil
@@ -130,7 +134,9 @@ func answers(t *testing.T, dir string, m engine.Model) string {
 		}
 		m = own
 	}
-	e, err := engine.New(engine.Config{Model: m, KVBytes: 64 << 20, Dir: t.TempDir(), SaveAfter: time.Hour})
+	e, err := engine.New(engine.Config{
+		Model: m, KVBytes: 64 << 20, Dir: t.TempDir(), SaveAfter: time.Hour,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +144,9 @@ func answers(t *testing.T, dir string, m engine.Model) string {
 	var text bytes.Buffer
 	var streams []*engine.Stream
 	for i, prompt := range prompts {
-		s, err := e.Submit(t.Context(), engine.Request{Agent: fmt.Sprint(i), Prompt: prompt, MaxTokens: 32})
+		s, err := e.Submit(t.Context(), engine.Request{
+			Agent: fmt.Sprint(i), Prompt: prompt, MaxTokens: 32,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +176,9 @@ func answers(t *testing.T, dir string, m engine.Model) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := e.Submit(t.Context(), engine.Request{Agent: fmt.Sprint(i), Prompt: append(tokens, 198), MaxTokens: 16})
+		s, err := e.Submit(t.Context(), engine.Request{
+			Agent: fmt.Sprint(i), Prompt: append(tokens, 198), MaxTokens: 16,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,13 +192,14 @@ func answers(t *testing.T, dir string, m engine.Model) string {
 	return text.String()
 }
 
-// prompts are of the tokenizer of SmolLM2.
+// prompts are two texts as SmolLM2's tokenizer encodes them.
 var prompts = [][]int32{
 	{504, 2365, 6354, 16438, 27003, 690, 260, 23790, 2767, 30, 198, 504, 2988, 282, 4649, 314},
 	{9602, 314, 253, 1736, 338, 314, 1343, 411, 260, 3280, 282, 260, 905, 28, 284, 357},
 }
 
-// What a part has of a layer is a whole number of heads and of groups, and all parts together have all.
+// The share of each part is a whole number of heads and of groups, and the shares of all parts
+// together are the layer.
 func TestShares(t *testing.T) {
 	for _, c := range []struct{ parts, heads, kv, inner, experts int }{
 		{2, 9, 3, 1536, 0}, {2, 4, 1, 2048, 0}, {3, 32, 8, 8192, 0}, {8, 32, 8, 14336, 0},
@@ -201,14 +212,15 @@ func TestShares(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.heads.from != last.heads.to || s.inner.from != last.inner.to || s.experts.from != last.experts.to {
+			if s.heads.from != last.heads.to || s.inner.from != last.inner.to ||
+				s.experts.from != last.experts.to {
 				t.Errorf("%v: part %d has %+v, the one before %+v", c, rank, s, last)
 			}
 			if s.heads.n()%s.kv.n() != 0 || s.heads.n() == 0 || s.inner.n() == 0 {
 				t.Errorf("%v: part %d has %+v", c, rank, s)
 			}
 			for h := s.heads.from; h < s.heads.to; h++ {
-				of := h / (c.heads / c.kv) // the KV head of a query head, and which it is for the part
+				of := h / (c.heads / c.kv) // the KV head of query head h, as the network has it
 				if own := s.kv.from + (h-s.heads.from)/(s.heads.n()/s.kv.n()); own != of {
 					t.Errorf("%v: head %d of part %d has KV head %d for %d", c, h, rank, own, of)
 				}
@@ -226,10 +238,11 @@ func TestShares(t *testing.T) {
 		}
 	}
 	for want, c := range map[string]struct{ parts, heads, kv, inner int }{
-		"mlx: the network cannot be split into 3 parts: 2 KV heads are no divisor of that": {3, 8, 2, 1024},
-		"mlx: the network cannot be split into 8 parts: it has 4 heads":                    {8, 4, 1, 1024},
-		"mlx: the network cannot be split into 4 parts: an MLP has 3 inner numbers":        {4, 4, 4, 3},
+		"3 parts: 2 KV heads are no divisor of that": {3, 8, 2, 1024},
+		"8 parts: it has 4 heads":                    {8, 4, 1, 1024},
+		"4 parts: an MLP has 3 inner numbers":        {4, 4, 4, 3},
 	} {
+		want = "mlx: the network cannot be split into " + want
 		_, err := shareOf(0, c.parts, c.heads, c.kv, c.inner, 0)
 		if split := (*SplitError)(nil); !errors.As(err, &split) || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

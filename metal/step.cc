@@ -53,7 +53,7 @@ LS_INLINE void glu_row_of(const float *gate, const float *up, float *y, int n, b
 LS_WIDTHS(void, glu_row, glu_row_of,
           (const float *gate, const float *up, float *y, int n, bool gelu), gate, up, y, n, gelu)
 
-// Makes positive numbers of scores that sum to 1.
+// Replaces scores by their softmax: positive numbers that sum to 1.
 void softmax_row(float *x, int n) {
   const float top = *std::max_element(x, x + n);
   float sum = 0;
@@ -65,7 +65,7 @@ void softmax_row(float *x, int n) {
   }
 }
 
-// What an MLP computes before its last product.
+// The results that an MLP computes before its last product, for some rows.
 struct Unit {
   std::vector<float> gate, up;
   Operand inner; // act(gate) * up
@@ -207,7 +207,7 @@ private:
       for (int slot = 1; slot < k; slot++) {
         add_row(sum + size_t(slot) * n, sum, n);
       }
-      std::copy_n(sum, n, x.data() + size_t(r) * n); // whose rows the experts have had
+      std::copy_n(sum, n, x.data() + size_t(r) * n); // the experts have read this row already
     });
     sum_parts(x.data(), size_t(rows) * n);
     each_row(rows, [&](int r) {

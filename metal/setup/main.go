@@ -119,8 +119,8 @@ func findMetal() (string, error) {
 			return home, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no metal/requirements.txt above %s; run this inside the repository",
-				cwd)
+			return "", fmt.Errorf("no metal/requirements.txt above %s; "+
+				"run this inside the repository", cwd)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Compares the kernels for quantised weights, the tiles for float16 weights, the vectors of simd.h
-// and the conversions of floats.h with the simplest arithmetic. It does not need MLX, so that a cross compiler and an
-// emulator can try the kernels of other processors. It prints the instruction sets that it ran, all
-// differences, and a digest of all quantised products, which must be the same on every processor.
-// cross_test.go compiles and runs it.
+// and the conversions of floats.h with the simplest arithmetic. It does not need MLX, so that a
+// cross compiler and an emulator can try the kernels of other processors. It prints the instruction
+// sets that it ran, all differences, and a digest of all quantised products, which must be the same
+// on every processor. cross_test.go compiles and runs it.
 
 #include "../half.h"
 #include "../quant.h"
@@ -128,10 +128,10 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
   const std::vector<float> x = random_rows(max_rows, columns, kind);
   const std::vector<double> whole = rounded(x, fine);
   const auto wrong = [&](const char *isa, int rows, size_t i, float got, double want) {
-    fail("%s: %d x %d, %d bits, groups of %d, biased %d, fine %d, data %d, %d rows: element %d of row %d is "
-         "%.9g, want %.9g\n",
-         isa, outputs, columns, bits, group, biased, fine, kind, rows, int(i % outputs), int(i / outputs),
-         double(got), want);
+    fail("%s: %d x %d, %d bits, groups of %d, biased %d, fine %d, data %d, %d rows: "
+         "element %d of row %d is %.9g, want %.9g\n",
+         isa, outputs, columns, bits, group, biased, fine, kind, rows, int(i % outputs),
+         int(i / outputs), double(got), want);
   };
 
   std::vector<float> alone, row(columns);
