@@ -1,29 +1,33 @@
 """How far engines with the same weights agree on what the next token is.
 
-    agreement.py questions --model NAME --tokenizer FILE --text FILE          what is asked, as JSON
-    agreement.py quantise  --gguf FILE --to FILE --type TYPE                  a GGUF file of another type
-    agreement.py mlx-lm    --folder DIR --questions FILE [--drafts FILE]      what is found, as JSON
-    agreement.py llama.cpp --gguf FILE --questions FILE                       the same
-    agreement.py compare   --name NAME --exact FILE --found FILE              a line in the Go benchmark format
-    agreement.py answers   --questions FILE --exact FILE                      what metal/likeliest/testdata has
+    agreement.py questions --model NAME --tokenizer FILE --text FILE      questions, as JSON
+    agreement.py quantise  --gguf FILE --to FILE --type TYPE              a GGUF file of a type
+    agreement.py mlx-lm    --folder DIR --questions FILE [--drafts FILE]  findings, as JSON
+    agreement.py llama.cpp --gguf FILE --questions FILE                   the same
+    agreement.py compare   --name NAME --exact FILE --found FILE          a Go benchmark line
+    agreement.py answers   --questions FILE --exact FILE                  for metal/likeliest
 
-Questions are passages of a text, and chats of 13 kinds to be answered greedily with 24 tokens. What is found for each token
-of a passage, its first ones apart, and of an answer, is the log-probabilities of the 64 likeliest tokens there and that of
-the token that came. metal/likeliest finds the same on Loadstone. mlx-lm computes in float32 here, with the weights of the
-folder as they are, and is what the others are compared with.
+Questions are passages of a text, and 13 chats, each to be answered greedily with 24 tokens. A
+finding is what an engine computes in the place of one token: the log-probabilities of the 64
+likeliest tokens there, and that of the token which follows. There is one for each token of an
+answer and of a passage, except the passage's first ones. metal/likeliest writes the findings of
+Loadstone. mlx-lm computes in float32 here, with the weights of the folder as they are; the others
+are compared with it.
 
 A line of compare has how many tokens of passages there are, and of these
 
-    likeliest-ratio      the share of which both find the same token likeliest
-    dlp-nats             by how much the log-probability of the exact engine's likeliest token differs in the mean
+    likeliest-ratio      the share where both find the same token likeliest
+    dlp-nats             the mean difference of the log-probability of the exact engine's likeliest
+                         token
     ppl, ppl-ratio       the perplexity, and how many times that of the exact engine it is
 
 and of chats
 
     same-answers         how many answers are the exact engine's to the last token
-    answers-dlp-nats     by how much the log-probabilities of the exact engine's five likeliest tokens differ in the mean, up to
-                         the first other token of an answer
-    margin-nats          how far the exact engine's token is ahead of another one that was taken, at most
+    answers-dlp-nats     the mean difference of the log-probabilities of the exact engine's five
+                         likeliest tokens, up to the first token of an answer that differs
+    margin-nats          the largest lead, in the exact engine, of its token over the one that was
+                         taken in its place
 """
 
 import argparse
@@ -37,10 +41,10 @@ import numpy as np
 
 KEPT = 64  # tokens of a finding
 ANSWER = 24  # tokens
-PASSAGES = (20_000, 180_000, 340_000)  # where they begin in the text
-LENGTH, FROM = 1088, 63  # tokens of a passage; from that one on what follows is counted
+PASSAGES = (20_000, 180_000, 340_000)  # the bytes of the text at which they begin
+LENGTH, FROM = 1088, 63  # tokens of a passage, and the first one that has a finding
 
-# Of each model: what a text begins with, a chat's turns and its end, and what ends an answer.
+# The template of each model: what a text begins with, the turns of a chat, and what ends an answer.
 MODELS = {
     "smollm2": {
         "begin": "",
@@ -62,7 +66,8 @@ MODELS = {
     },
 }
 
-# What is asked, the turns of user and assistant by turns. One has a system prompt, and one comes after a long text.
+# The chats, each with turns of user and assistant alternately. One has a system prompt, and one
+# asks about a long text.
 CHATS = (
     ["What is a lodestone, and how did sailors use it?"],
     ["Warum ist der Himmel blau? Erkläre es einem Kind in zwei Sätzen."],
@@ -72,8 +77,14 @@ CHATS = (
     ["ما هي البوصلة وكيف تعمل؟"],
     ["Что такое компас? कम्पास क्या है?"],
     ["🧲🧭🚢 What story do these tell? ⚓️👩‍🔧"],
-    ["Write a Go function that reverses a slice of ints in place:\n\n```go\nfunc reverse(s []int) {\n```"],
-    ['Correct this JSON and answer with the JSON alone: {"name": "compass", "parts": ["needle" "card"], "year": 1190,}'],
+    [
+        "Write a Go function that reverses a slice of ints in place:\n\n"
+        "```go\nfunc reverse(s []int) {\n```"
+    ],
+    [
+        "Correct this JSON and answer with the JSON alone: "
+        '{"name": "compass", "parts": ["needle" "card"], "year": 1190,}'
+    ],
     ["Continue: 1, 1, 2, 3, 5, 8, 13, 21. And what is 17 * 23 - 4.5 / 1e-2?"],
     ["{text}\n\nWhat is this text about?"],
     ["Who are you?", "A ship's cook.", "What is for dinner?", "Fish, again.", "And tomorrow?"],
@@ -87,7 +98,8 @@ def questions(model, tokenizer, text):
     tokenizer, form = Tokenizer.from_file(tokenizer), MODELS[model]
     encode = lambda s: tokenizer.encode(form["begin"] + s, add_special_tokens=False).ids
     text = pathlib.Path(text).read_bytes()
-    passages = [encode(text[at : at + 8 * LENGTH].decode(errors="ignore"))[:LENGTH] for at in PASSAGES]
+    passage = lambda at: text[at : at + 8 * LENGTH].decode(errors="ignore")
+    passages = [encode(passage(at))[:LENGTH] for at in PASSAGES]
     chats = []
     for turns in CHATS:
         turns = [t.replace("{text}", text[460_000:466_000].decode(errors="ignore")) for t in turns]
@@ -103,9 +115,9 @@ def questions(model, tokenizer, text):
 
 
 def finding(row, following=None):
-    """What is kept of a row of logits; what follows is the likeliest token unless it is known."""
+    """Returns the finding of a row of logits; without following that is the likeliest token."""
     whole = row[: len(row) // 256 * 256].reshape(-1, 256).max(axis=1)
-    bound = np.partition(whole, -KEPT)[-KEPT]  # so many are at least as large
+    bound = np.partition(whole, -KEPT)[-KEPT]  # at least KEPT logits are as large
     best = np.flatnonzero(row >= bound)
     best = best[np.argsort(-row[best], kind="stable")][:KEPT]
     total = float(row[best[0]]) + math.log(np.exp(row - row[best[0]]).sum(dtype=np.float64))
@@ -128,22 +140,25 @@ class MLXLM:
         mx.set_default_device(mx.cpu)
         self.mx, self.make = mx, make_prompt_cache
         model, _ = load_model(pathlib.Path(folder))
-        model.set_dtype(mx.float32)  # scales and biases with it, so that what they are multiplied with is not rounded
+        model.set_dtype(mx.float32)  # also scales and biases, so that dequantising does not round
         self.model = dequantize_model(model)
 
     def rows(self, ids, start, cache=None):
-        """The rows of logits from that token on."""
+        """Yields the rows of logits from token start on."""
         hidden = self.model.model(self.mx.array([ids]), cache)[0]
         self.mx.eval(hidden)
-        head = self.model.lm_head if "lm_head" in self.model else self.model.model.embed_tokens.as_linear
+        tied = "lm_head" not in self.model
+        head = self.model.model.embed_tokens.as_linear if tied else self.model.lm_head
         for at in range(start, len(ids), 128):
             yield from np.array(head(hidden[at : at + 128]))
 
     def text(self, ids, start):
-        return [finding(row, ids[start + i + 1]) for i, row in enumerate(self.rows(ids[:-1], start))]
+        rows = self.rows(ids[:-1], start)
+        return [finding(row, ids[start + i + 1]) for i, row in enumerate(rows)]
 
     def answer(self, prompt, n, ends, draft):
-        """Greedy. All of a draft is computed at once, as far as it is right."""
+        """Returns the findings of a greedy answer. A draft is computed at once, and used as far as
+        it is right."""
         found, cache = [], None
         for row in self.rows(prompt + draft[:-1], len(prompt) - 1):
             found.append(finding(row))
@@ -167,18 +182,21 @@ class LlamaCpp:
         self.engine = engines.LlamaCpp(path, threads)
 
     def rows(self, ids, at, start):
-        """The rows of logits from that token on, of tokens that follow the first at ones."""
+        """Yields the rows of logits of ids from start on, where ids follow at tokens in the
+        cache."""
         e = self.engine
         for i in range(0, len(ids), 256):
             part = ids[i : i + 256]
             e.step([(t, at + i + j, 0, i + j >= start) for j, t in enumerate(part)])
             wanted = len(part) - max(start - i, 0)
             if wanted > 0:
-                yield from np.ctypeslib.as_array(e.c.llama_get_logits(e.context), (wanted, e.vocab)).copy()
+                logits = e.c.llama_get_logits(e.context)
+                yield from np.ctypeslib.as_array(logits, (wanted, e.vocab)).copy()
 
     def text(self, ids, start):
         self.engine.begin(len(ids), 1)
-        return [finding(row, ids[start + i + 1]) for i, row in enumerate(self.rows(ids[:-1], 0, start))]
+        rows = self.rows(ids[:-1], 0, start)
+        return [finding(row, ids[start + i + 1]) for i, row in enumerate(rows)]
 
     def answer(self, prompt, n, ends, draft):
         self.engine.begin(len(prompt) + n, 1)
@@ -204,7 +222,8 @@ def find(engine, asked, drafts):
 
 
 def quantise(path, to, kind):
-    """Writes a file of another type, of any that llama.cpp knows. Embeddings have 8 bits, as in the files that it starts from."""
+    """Writes a GGUF file of another of llama.cpp's types. Embeddings get 8 bits, as in the files
+    that the models are pulled from."""
     import ctypes
 
     import engines
@@ -234,7 +253,8 @@ def compare(name, exact, found):
     for want, got in zip(exact["chats"], found["chats"], strict=True):
         equal = True
         for w, g in zip(want, got):
-            differences += [abs(p - logprob(g, i)) for i, p in list(zip(w["ids"], w["logprobs"]))[:5]]
+            five = list(zip(w["ids"], w["logprobs"]))[:5]
+            differences += [abs(p - logprob(g, i)) for i, p in five]
             if w["ids"][0] != g["ids"][0]:
                 margin = max(margin, w["logprobs"][0] - logprob(w, g["ids"][0]))
                 equal = False
@@ -242,33 +262,42 @@ def compare(name, exact, found):
         alike += equal
     ratio = math.exp((losses[1] - losses[0]) / count)
     print(
-        f"BenchmarkAgreement/{name} {count} {same / count:.5f} likeliest-ratio {apart / count:.5f} dlp-nats"
-        f" {math.exp(losses[1] / count):.4f} ppl {ratio:.6f} ppl-ratio {alike} same-answers"
+        f"BenchmarkAgreement/{name} {count} {same / count:.5f} likeliest-ratio"
+        f" {apart / count:.5f} dlp-nats {math.exp(losses[1] / count):.4f} ppl"
+        f" {ratio:.6f} ppl-ratio {alike} same-answers"
         f" {sum(differences) / len(differences):.5f} answers-dlp-nats {margin:.3f} margin-nats"
     )
 
 
 def answers(asked, exact):
-    """The chats and their answers, and how far each token of an answer is ahead of the next best one, in nats."""
+    """Returns, as JSON, the chats and their answers, and the lead in nats of each token of an
+    answer over the next best one."""
+    lead = lambda f: round(f["logprobs"][0] - f["logprobs"][1], 4)
     out = {
         "chats": asked["chats"],
         "ends": asked["ends"],
         "answers": [[f["ids"][0] for f in chat] for chat in exact["chats"]],
-        "leads": [[round(f["logprobs"][0] - f["logprobs"][1], 4) for f in chat] for chat in exact["chats"]],
+        "leads": [[lead(f) for f in chat] for chat in exact["chats"]],
     }
-    lines = [f' "{k}": [\n  ' + ",\n  ".join(json.dumps(v) for v in rows) + "\n ]" for k, rows in out.items()]
+    rows = lambda values: ",\n  ".join(json.dumps(v) for v in values)
+    lines = [f' "{k}": [\n  ' + rows(values) + "\n ]" for k, values in out.items()]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def logprob(found, token):
-    """The log-probability of a token; of one that is not kept, that of the last one that is, which is more."""
+    """Returns the log-probability of a token. If the finding does not have it, that of its last
+    token, which is higher, stands in for it."""
     return dict(zip(found["ids"], found["logprobs"])).get(token, found["logprobs"][-1])
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("questions", "quantise", "mlx-lm", "llama.cpp", "compare", "answers"))
-    for flag in "model tokenizer text gguf to type folder questions drafts name exact found".split():
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = ("questions", "quantise", "mlx-lm", "llama.cpp", "compare", "answers")
+    p.add_argument("what", choices=commands)
+    flags = "model tokenizer text gguf to type folder questions drafts name exact found"
+    for flag in flags.split():
         p.add_argument("--" + flag)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     a = p.parse_args()
@@ -278,7 +307,8 @@ def main():
     elif a.what == "quantise":
         quantise(a.gguf, a.to, a.type)
     elif a.what == "mlx-lm":
-        json.dump(find(MLXLM(a.folder), read(a.questions), read(a.drafts) if a.drafts else None), sys.stdout)
+        drafts = read(a.drafts) if a.drafts else None
+        json.dump(find(MLXLM(a.folder), read(a.questions), drafts), sys.stdout)
     elif a.what == "llama.cpp":
         json.dump(find(LlamaCpp(a.gguf, a.threads), read(a.questions), None), sys.stdout)
     elif a.what == "answers":

@@ -1,11 +1,12 @@
-"""Answers of one server to the questions of the engine's benchmark of drafts, in the Go benchmark format.
+"""Asks one server the questions of the engine's benchmark of drafts.
 
     drafts.py URL --model NAME --answers FOLDER
 
-Each question is asked greedily and drawn with a seed, as a stream, and measured from the first piece of text to the last: so
-many tokens a second, the first apart, by the server's own count. differ is 1 where the text is not the one that is in the
-folder from the first time that somebody asked, 0 where it is; with the same folder for a server with drafts and without, it
-counts the answers that drafts change.
+Each question is asked twice, greedily and with tokens drawn from a seed, as a stream. tok/s is the
+tokens after the first, by the server's own count, over the time from the first piece of text to the
+last. FOLDER keeps a digest of the first answer to each question; differ is 1 where this answer is
+another text than that, else 0. With one folder for a server with drafts and without, differ counts
+the answers that drafts change. The output is in the Go benchmark format.
 """
 
 import argparse
@@ -25,10 +26,12 @@ TOKENS = 256
 
 
 def ask(url, body):
-    """The pieces' times, the text, the usage and what the server says of drafts."""
+    """Returns the times of the pieces, the text, and the server's counts: tokens of the answer,
+    tokens drafted and tokens accepted."""
     at = urllib.parse.urlparse(url)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=120)
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    connection.request("POST", "/v1/chat/completions", json.dumps(body),
+                       {"Content-Type": "application/json"})
     response = connection.getresponse()
     if response.status != 200:
         raise SystemExit(f"{response.status}: {response.read()[:500]}")
@@ -73,16 +76,19 @@ def main():
     for work in WORKS:
         question = (questions / f"{work}.txt").read_text()
         for kind, sampling in KINDS.items():
-            times, text, tokens, drafted, accepted = ask(args.url, body(args.model, question, TOKENS, sampling))
+            asked = body(args.model, question, TOKENS, sampling)
+            times, text, tokens, drafted, accepted = ask(args.url, asked)
             digest = hashlib.sha256(text.encode()).hexdigest()
             first = args.answers / f"{args.model}-{work}-{kind}"
             if not first.exists():
                 first.write_text(digest)
             took = times[-1] - times[0]
             line = f"BenchmarkDrafts/model={args.model}/work={work}/{kind} 1 {took * 1e9:.0f} ns/op"
-            line += f" {(tokens - 1) / took:.2f} tok/s {tokens} tokens/answer {int(first.read_text() != digest)} differ"
+            line += f" {(tokens - 1) / took:.2f} tok/s {tokens} tokens/answer"
+            line += f" {int(first.read_text() != digest)} differ"
             if drafted:
-                line += f" {accepted / drafted:.3f} accepted/drafted {tokens / (tokens - accepted):.2f} tokens/step"
+                line += f" {accepted / drafted:.3f} accepted/drafted"
+                line += f" {tokens / (tokens - accepted):.2f} tokens/step"
             print(line, flush=True)
 
 

@@ -1,14 +1,16 @@
-"""Prefill and decode of a peer's engine, in process, in the Go benchmark format.
+"""Measures prefill and decode of a peer's engine, in process.
 
     engines.py llama.cpp  --gguf FILE   --model NAME
     engines.py mlx-lm     --folder DIR  --model NAME [--short]
     engines.py ENGINE ... --streams [--only N] [--prompt N] [--answer N]
 
-One benchmark line is one repetition; names and units are those of metal's own benchmarks, so that benchstat sets them side
-by side. A decode step is one token for each sequence of a batch, each with the same history, greedy, logits of every row;
-a prefill is one prompt into an empty cache, logits of its last token alone. Loading and one warm-up are not timed. GB/s is
-how fast the weights are read, each once a step. With --streams it does what BenchmarkStreams does: one stream and four,
-each with a prompt of 512 tokens and an answer of 64. --only N is for so many streams alone.
+The output is in the Go benchmark format, one line a repetition. Names and units are those of
+metal's own benchmarks, so that benchstat sets them side by side. A decode step computes one greedy
+token for each sequence of a batch, all with histories of one length, with logits of every row. A
+prefill computes one prompt into an empty cache, with logits of its last token alone. Loading and
+one warm-up are not timed. GB/s is the rate at which weights are read, if each is read once a step.
+With --streams it does what BenchmarkStreams does: one stream and four, each with a prompt of 512
+tokens and an answer of 64. --only N measures N streams alone.
 """
 
 import argparse
@@ -28,11 +30,12 @@ def tokens(n, vocab):
 
 def report(name, seconds, count, weights=0):
     rate = f" {weights / seconds / 1e9:.2f} GB/s" if weights else ""
-    print(f"Benchmark{name} 1 {seconds * 1e9:.0f} ns/op {count / seconds:.2f} tok/s{rate}", flush=True)
+    print(f"Benchmark{name} 1 {seconds * 1e9:.0f} ns/op {count / seconds:.2f} tok/s{rate}",
+          flush=True)
 
 
 def silence(c):
-    """Has llama.cpp log nothing for as long as what this returns is kept, since C holds it."""
+    """Keeps llama.cpp from logging as long as the result, which C refers to, is kept."""
     quiet = c.llama_log_callback(lambda level, text, data: None)
     c.llama_log_set(quiet, None)
     return quiet
@@ -57,7 +60,8 @@ class LlamaCpp:
         self.context = None
 
     def begin(self, length, batch):
-        """An empty cache for sequences of so many tokens. A context is divided evenly among its sequences."""
+        """Makes an empty cache for batch sequences of length tokens each: llama.cpp divides a
+        context evenly among its sequences."""
         c = self.c
         if self.context:
             c.llama_free(self.context)
@@ -65,7 +69,8 @@ class LlamaCpp:
         params.n_ctx, params.n_seq_max = batch * (-(-length // 256) * 256), batch
         params.n_batch, params.n_ubatch = 2048, 512
         params.n_threads = params.n_threads_batch = self.threads
-        params.swa_full = False  # as llama-server and llama-bench have it: sliding layers keep their window alone
+        # Sliding layers keep their window alone, as in llama-server and llama-bench.
+        params.swa_full = False
         self.context = c.llama_init_from_model(self.model, params)
         if not self.context:
             raise SystemExit(f"llama.cpp makes no context of {batch} times {length} tokens")
@@ -75,7 +80,8 @@ class LlamaCpp:
         b = self.batch
         b.n_tokens = len(items)
         for i, (token, position, sequence, logits) in enumerate(items):
-            b.token[i], b.pos[i], b.n_seq_id[i], b.seq_id[i][0], b.logits[i] = token, position, 1, sequence, logits
+            b.token[i], b.pos[i], b.logits[i] = token, position, logits
+            b.n_seq_id[i], b.seq_id[i][0] = 1, sequence
         if code := self.c.llama_decode(self.context, b):
             raise SystemExit(f"llama_decode: {code}")
         self.c.llama_synchronize(self.context)
@@ -84,7 +90,8 @@ class LlamaCpp:
         for sequence in range(batch):
             for at in range(0, len(ids), 2048):
                 part = ids[at : at + 2048]
-                self.step([(t, at + i, sequence, at + i == len(ids) - 1) for i, t in enumerate(part)])
+                last = len(ids) - 1
+                self.step([(t, at + i, sequence, at + i == last) for i, t in enumerate(part)])
 
     def decode(self, position, batch):
         self.step([(100 + s, position, s, True) for s in range(batch)])
@@ -130,13 +137,15 @@ def measure(engine, model, prompts, decodes):
     engine.prefill(tokens(32, engine.vocab))
     for n in prompts:
         engine.begin(n, 1)
-        report(f"Prefill/model={model}/prompt={n}", timed(engine.prefill, tokens(n, engine.vocab)), n)
+        took = timed(engine.prefill, tokens(n, engine.vocab))
+        report(f"Prefill/model={model}/prompt={n}", took, n)
     for history, batch in decodes:
         engine.begin(history + 1 + STEPS, batch)
         engine.prefill(tokens(history, engine.vocab), batch)
         engine.decode(history, batch)
         took = sum(timed(engine.decode, history + 1 + i, batch) for i in range(STEPS))
-        report(f"Decode/model={model}/history={history}/batch={batch}", took / STEPS, batch, engine.weights)
+        name = f"Decode/model={model}/history={history}/batch={batch}"
+        report(name, took / STEPS, batch, engine.weights)
 
 
 def streams(engine, model, prompt, answer, numbers):
@@ -152,7 +161,8 @@ def streams(engine, model, prompt, answer, numbers):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("engine", choices=("llama.cpp", "mlx-lm"))
     p.add_argument("--gguf")
     p.add_argument("--folder")

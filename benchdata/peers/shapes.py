@@ -2,10 +2,10 @@
 
     shapes.py MODEL FILE
 
-MODEL is llama-3.2-1b, qwen3-0.6b or gemma-3-12b. Every matrix is Q4_0, the embedding, which is the head too,
-as well; norms are float32. Blocks are random bytes with scales so that weights deviate by 0.02, as
-in an untrained model. The vocabulary is made up. `loadstone model import` makes of the file the
-folder of mlx-lm with the same numbers.
+MODEL is llama-3.2-1b, qwen3-0.6b or gemma-3-12b. Every matrix is Q4_0, also the embedding, which is
+the head too; norms are float32. Blocks are random bytes with scales so that weights deviate by
+0.02, as in an untrained model. The vocabulary is made up. `loadstone model import` makes a folder
+as mlx-lm reads it from the file, with the same numbers.
 """
 
 import functools
@@ -19,12 +19,15 @@ SHAPES = {
                          inner=8192, theta=5e5, eps=1e-5, norms=False),
     "qwen3-0.6b": dict(arch="qwen3", vocab=151936, hidden=1024, layers=28, heads=16, kv=8, dim=128,
                        inner=3072, theta=1e6, eps=1e-6, norms=True),
-    "gemma-3-12b": dict(arch="gemma3", vocab=262208, hidden=3840, layers=48, heads=16, kv=8, dim=256,
-                        inner=15360, theta=1e6, eps=1e-6, norms=True, window=1024, scaling=8),
+    "gemma-3-12b": dict(arch="gemma3", vocab=262208, hidden=3840, layers=48, heads=16, kv=8,
+                        dim=256, inner=15360, theta=1e6, eps=1e-6, norms=True, window=1024,
+                        scaling=8),
 }
 
 
-@functools.cache  # matrices of one shape are alike, else those of 12 billion weights would fill the memory
+# Cached, so that matrices of one shape share their numbers: 12 billion of them would fill the
+# memory.
+@functools.cache
 def q4_0(rows, columns):
     """Returns random blocks of 32 weights: a float16 scale and 16 bytes with two codes each."""
     rng = np.random.default_rng(rows * columns)
