@@ -33,6 +33,7 @@ const ciCases = 500
 // drawn, with penalties, a bias, masks that know what follows, and stops, in batches, in every
 // setup, with restarts. It goes on until it has compared as many as -draft-cases says.
 func TestMetamorphicDrafts(t *testing.T) {
+	quiet(t) // what is evicted unsaved is a warning each: 14 MB of them
 	want := *draftCases
 	if invariants { // which take their time
 		want /= 10
