@@ -158,8 +158,9 @@ func (s *sched) hasStream(principal string) bool {
 // dividePrompts divides a budget of prompt tokens between the principals whose prompts are in
 // s.prefill, and then between their prompts.
 func (s *sched) dividePrompts(budget int) {
+	clear(s.filling)
 	if onePrincipal(s.prefill) {
-		divideBudget(s.prefill, budget)
+		s.divideBudget(s.prefill, budget)
 		return
 	}
 	var groups [][]*sequence // by principal
@@ -187,8 +188,7 @@ func (s *sched) dividePrompts(budget int) {
 		slices.SortStableFunc(these, func(a, b []*sequence) int { return wanted(a) - wanted(b) })
 		for i, g := range these {
 			n := min(wanted(g), part, (budget+len(these)-i-1)/(len(these)-i))
-			divideBudget(g, n)
-			budget -= n
+			budget -= n - s.divideBudget(g, n)
 		}
 	}
 }
@@ -213,20 +213,43 @@ func wanted(g []*sequence) (n int) {
 }
 
 // divideBudget divides a budget between one principal's prompts: the oldest first, but up to half
-// of it is first offered to prompts that it would finish.
-func divideBudget(prompts []*sequence, budget int) {
+// of it is first offered to prompts that it would finish. It returns what is left.
+func (s *sched) divideBudget(prompts []*sequence, budget int) int {
+	if budget == 0 {
+		return 0
+	}
 	short := budget / 2
+	s.fills(prompts[0])
 	for _, q := range prompts[1:] {
-		if q.rest() <= short {
+		if q.rest() <= short && s.fills(q) {
 			q.chunk = q.rest()
 			short -= q.chunk
 			budget -= q.chunk
 		}
 	}
 	for _, q := range prompts {
-		if q.chunk == 0 {
+		if q.chunk == 0 && budget > 0 && s.fills(q) {
 			q.chunk = min(q.rest(), budget)
 			budget -= q.chunk
 		}
 	}
+	return budget
+}
+
+// fills has a sequence fill its next block in this step, unless another one does that already and
+// has the same before it. Then it returns false: the sequence waits, and has the block from the other
+// one as soon as it is full (see catchUp). The other one has tokens in this step, so nobody waits for
+// what does not move; and the oldest prompt waits for nobody of its principal.
+func (s *sched) fills(q *sequence) bool {
+	size := s.store.BlockTokens
+	i := q.computed / size
+	if (i+1)*size >= q.prompt {
+		return true // the last token of a prompt is always computed
+	}
+	sum := s.store.Sum(&q.claim, i, q.tokens[i*size:(i+1)*size])
+	if other := s.filling[sum]; other != nil && other != q {
+		return false
+	}
+	s.filling[sum] = q
+	return true
 }

@@ -27,6 +27,7 @@ var benchUnits = []struct{ name, better string }{
 	{"p50-beside/alone", "lower"}, {"longest-itl-ns", "lower"},
 	{"alone-ttft-ns", "lower"}, {"beside-ttft-ns", "lower"}, {"ttft-beside/alone", "lower"},
 	{"p50-itl-ns", "lower"},
+	{"mean-ttft-ns", "lower"}, {"last-ttft-ns", "lower"}, {"computed-tokens", "lower"},
 	{"tok/s", "higher"}, {"x-single", "higher"},
 }
 
@@ -299,6 +300,49 @@ func BenchmarkBatch(b *testing.B) {
 				b.ReportMetric(together/float64(b.N), "tok/s")
 				b.ReportMetric(together/single, "x-single")
 				b.ReportMetric(0, "ns/op")
+			})
+		}
+	})
+}
+
+// BenchmarkTogether measures the times to the first tokens of agents that come at once, with a
+// system prompt of 1000 tokens that is new and a question of 24 of their own, and how many tokens of
+// their prompts are computed.
+func BenchmarkTogether(b *testing.B) {
+	onModels(b, func(b *testing.B, m *benchModel) {
+		for _, agents := range []int{2, 10, 100} {
+			b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) {
+				e := m.engine(b, "")
+				defer e.Close()
+				seed := 0
+				var mean, last time.Duration
+				computed := 0
+				for b.Loop() {
+					seed++
+					system := m.prompt(seed*1000, 1000)
+					held, come := make(chan struct{}), make(chan struct{})
+					go e.call(func() { close(held); <-come }) // no step begins before all have come
+					<-held
+					all := make([]*Stream, agents)
+					for i := range all {
+						p := slices.Concat(system, m.prompt(seed*1000+i+1, 24))
+						all[i] = benchSubmit(b, e, b.Context(), fmt.Sprint(i), p, 8)
+					}
+					close(come)
+					latest := time.Duration(0)
+					for _, s := range all {
+						drainTokens(s)
+						r := s.Result()
+						first := r.Queue + r.Prefill
+						mean += first / time.Duration(agents)
+						latest = max(latest, first)
+						computed += r.PromptTokens - r.CachedTokens
+					}
+					last += latest
+				}
+				perOp(b, "mean-ttft-ns", mean)
+				perOp(b, "last-ttft-ns", last)
+				b.ReportMetric(float64(computed)/float64(b.N), "computed-tokens")
 			})
 		}
 	})

@@ -27,7 +27,8 @@ import (
 // A step. Every sequence that decodes gets its one token, always. The rest of stepTokens, or as
 // much of it as Plan's caller allows (see pace), goes to prompts, the oldest first, so that the
 // mean wait is short. But up to half of it is first offered to prompts that it would finish, so
-// that a short question does not wait behind a long document. If prompts are allowed anything,
+// that a short question does not wait behind a long document. What several prompts begin with is
+// computed for one of them, and the others wait for it. If prompts are allowed anything,
 // they get at least one token, even where decoding takes all of stepTokens; if nothing decodes
 // they are always allowed that. So a prompt delays a decoding sequence by at most one step of
 // stepTokens, and the oldest prompt moves in every step that has prompts.
@@ -47,11 +48,12 @@ type sched struct {
 	planned    bool // between Plan and Commit
 
 	counters counters
-	match    []int32        // scratch of admit
-	prefill  []*sequence    // scratch of divide
-	counts   []streams      // what streams has returned,
-	countOf  map[string]int // and where a principal is in it
-	events   []event        // what Commit and Fail return, reused
+	match    []int32              // scratch of admit
+	prefill  []*sequence          // scratch of divide
+	filling  map[uint64]*sequence // by Store.Sum, who fills a block in the planned step; see fills
+	counts   []streams            // what streams has returned,
+	countOf  map[string]int       // and where a principal is in it
+	events   []event              // what Commit and Fail return, reused
 }
 
 // counters count what the scheduler has done; see Stats.
@@ -82,6 +84,7 @@ func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 		store:      kv.NewStore(l),
 		queue:      newQueue(),
 		countOf:    make(map[string]int),
+		filling:    make(map[uint64]*sequence),
 	}
 }
 
@@ -188,15 +191,18 @@ func (s *sched) load() (l load) {
 }
 
 // catchUp takes over the blocks that others have computed since the sequence was admitted: of many
-// that arrive together with one system prompt, the first computes it.
+// that arrive together with one system prompt, the first computes it. The sequence may have computed
+// the beginning of one of them itself, in what the first had left of a step.
 func (s *sched) catchUp(q *sequence) {
 	size := s.store.BlockTokens
-	for q.computed%size == 0 && q.computed+size < q.prompt {
-		if !s.store.Share(&q.claim, q.tokens[q.computed:q.computed+size]) {
+	for {
+		i := q.computed / size
+		end := (i + 1) * size
+		if end >= q.prompt || !s.store.Share(&q.claim, i, q.tokens[i*size:end]) {
 			return
 		}
-		q.computed += size
-		q.cached += size
+		q.cached += end - q.computed
+		q.computed = end
 		s.keepBranch(q)
 		s.store.Slide(&q.claim, q.computed)
 	}

@@ -217,13 +217,24 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 	return true
 }
 
-// Share gives a sequence the block that holds tokens after its last one, if there is such a block
-// with its slot, in place of a promised block that the sequence would have filled with them.
-// There are BlockTokens tokens. It reports whether it did.
-func (st *Store) Share(c *Claim, tokens []int32) bool {
-	b := st.index.find(&c.root, c.last(), tokens)
+// Sum returns a number for what a sequence's i-th block is to hold, tokens behind those of the blocks
+// before it. Sequences with a block in common have the same; others have the same by rare chance.
+// There are BlockTokens tokens.
+func (st *Store) Sum(c *Claim, i int, tokens []int32) uint64 {
+	return st.index.sumAfter(&c.root, c.parent(i), tokens)
+}
+
+// Share gives a sequence a block that holds tokens as its i-th one, if there is such a block with its
+// slot: in place of its last block, of which it has computed a part of them, or behind that, in place
+// of a promised one. There are BlockTokens tokens. It reports whether it did.
+func (st *Store) Share(c *Claim, i int, tokens []int32) bool {
+	b := st.index.find(&c.root, c.parent(i), tokens)
 	if b == None || !st.slots.has(b) {
 		return false
+	}
+	if i < len(c.Blocks) {
+		st.swap(c, i, b)
+		return true
 	}
 	st.promise(c, -1)
 	st.pool.pin(b)
@@ -245,6 +256,13 @@ func (st *Store) Seal(c *Claim, i int, tokens []int32) {
 	if !st.slots.has(twin) {
 		st.cutRetired(b) // b's slot becomes the twin's
 	}
+	st.swap(c, i, twin)
+}
+
+// swap gives a sequence block twin in place of its i-th one, which holds nothing that the twin does
+// not hold too.
+func (st *Store) swap(c *Claim, i int, twin int32) {
+	b := c.Blocks[i]
 	c.lease.Replace(b, twin, i)
 	// b goes first: pinning an idle twin takes a cached block, and b makes up for it.
 	st.release(b)
