@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"os"
 	"runtime"
 	"strconv"
 
@@ -38,9 +37,9 @@ func appendProcess(b []byte) []byte {
 		b = appendHead(b, "process_cpu_seconds_total", "counter", "CPU time, user and system.")
 		b = appendSample(b, "process_cpu_seconds_total", cpu.Seconds())
 	}
-	if files, err := os.ReadDir("/dev/fd"); err == nil {
+	if open, ok := openFiles(); ok {
 		b = appendHead(b, "process_open_fds", "gauge", "Open file descriptors.")
-		b = appendSample(b, "process_open_fds", float64(len(files)-1)) // without the folder's own
+		b = appendSample(b, "process_open_fds", float64(open))
 	}
 	b = appendHead(b, "go_goroutines", "gauge", "Goroutines.")
 	return appendSample(b, "go_goroutines", float64(runtime.NumGoroutine()))

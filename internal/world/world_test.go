@@ -35,6 +35,7 @@ var (
 	env        = flag.String("env", "", "variables of the guest, KEY=VALUE,KEY=VALUE")
 	keepGoing  = flag.Bool("all", false, "play all seeds though some fail")
 	logs       = flag.Bool("logs", false, "have TestLogs print a hash of each seed's log")
+	native     = flag.Bool("native", false, "run the guest as a process, where it can be one")
 	workDir    = flag.String("dir", "", "a folder with the program that Open has made there before")
 )
 
@@ -48,8 +49,13 @@ var guest = sync.OnceValues(func() (*Guest, error) {
 			return nil, err
 		}
 	}
+	if *native && !Processes() {
+		*native = false
+		fmt.Fprintf(os.Stderr, "world: the guest is no process on %s/%s: -native plays the same "+
+			"seeds in WebAssembly, which is slower\n", runtime.GOOS, runtime.GOARCH)
+	}
 	began := time.Now()
-	b := Build{Overlay: *overlay, Progress: func(s string) {
+	b := Build{Overlay: *overlay, Native: *native, Progress: func(s string) {
 		fmt.Fprintf(os.Stderr, "world: %4.1f s: %s\n", time.Since(began).Seconds(), s)
 	}}
 	if *env != "" {
@@ -210,17 +216,26 @@ func TestScriptForm(t *testing.T) {
 }
 
 // TestReplay: the same seed gives the same log, byte for byte, in another instance and in wazero's
-// interpreter, which has nothing in common with the machine code of its compiler.
+// interpreter, which has nothing in common with the machine code of its compiler; with -native in
+// another process.
 func TestReplay(t *testing.T) {
 	g := openGuest(t)
-	other, err := open(t.Context(), g.Code, "", Build{Interpreter: true})
+	var other *Guest
+	var err error
+	if *native {
+		other, err = openNative(g.path, Build{})
+	} else {
+		other, err = open(t.Context(), g.Code, "", Build{Interpreter: true})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
 	for seed := range uint64(4) {
 		s, guests := script.Draw(seed), []*Guest{g, g}
-		if seed == 0 {
+		if *native {
+			guests = append(guests, other)
+		} else if seed == 0 {
 			s.Actions = s.Actions[:4] // the interpreter is slow
 			guests = append(guests, other)
 		}
@@ -236,6 +251,54 @@ func TestReplay(t *testing.T) {
 			if !bytes.Equal(logs[0], l) {
 				t.Fatalf("seed %d has two logs: %s", seed, difference(logs[0], l))
 			}
+		}
+	}
+}
+
+// TestNative: a seed has the same log, byte for byte, as a process and as WebAssembly.
+func TestNative(t *testing.T) {
+	if !*native {
+		t.Skip("no -native: it builds another program")
+	}
+	g := openGuest(t)
+	if !*native {
+		t.Skip("the guest is no process here")
+	}
+	other, err := Open(t.Context(), *workDir, Build{Overlay: *overlay, Env: g.env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for seed := *first; seed < *first+uint64(min(*seeds, 30)); seed++ {
+		var logs [2][]byte
+		for i, g := range []*Guest{g, other} {
+			r, err := g.Run(t.Context(), script.Draw(seed))
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs[i] = r.Log
+		}
+		if !bytes.Equal(logs[0], logs[1]) {
+			t.Errorf("seed %d has two logs: %s", seed, difference(logs[0], logs[1]))
+		}
+	}
+}
+
+// TestOtherRuntime: where Go's runtime is not the one that package world changes, it says so.
+func TestOtherRuntime(t *testing.T) {
+	root := t.TempDir()
+	file := filepath.Join(root, "src", changes[0].file)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"package runtime\n", changes[0].from + changes[0].from} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := wasm.changeRuntime(root, t.TempDir(), map[string]string{})
+		if err == nil || !strings.Contains(err.Error(), "this version of Go has another runtime") ||
+			!strings.Contains(err.Error(), file) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
@@ -282,7 +345,7 @@ func TestProcesses(t *testing.T) {
 	g := openGuest(t)
 	const n = 6
 	args := []string{"-test.run=^TestLogs$", "-logs", fmt.Sprintf("-seeds=%d", n),
-		fmt.Sprintf("-first=%d", *first), "-dir=" + *workDir}
+		fmt.Sprintf("-first=%d", *first), "-dir=" + *workDir, fmt.Sprintf("-native=%v", *native)}
 	c := exec.CommandContext(t.Context(), os.Args[0], args...)
 	c.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", runtime.GOMAXPROCS(0)%2+1))
 	c.Stderr = os.Stderr

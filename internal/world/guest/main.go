@@ -1,11 +1,12 @@
 // Command guest is the world inside: it reads an episode from its input, plays it on a server, its
 // disk, its network and its clients, and writes what happens. It ends with 0 if all went as it
-// must. Package world compiles it for wasip1, as a library that is called once for each episode,
-// and gives it time and randomness. See there.
+// must. Package world compiles it so that one start serves many episodes, and gives it time and
+// randomness. See there.
 package main
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -16,13 +17,19 @@ import (
 	"loadstone/internal/world/script"
 )
 
-func main() {
-	s, err := script.Parse(os.Stdin)
+// episode plays the episode that it reads.
+func episode(in io.Reader) {
+	s, err := script.Parse(in)
 	if err != nil {
 		fmt.Println("the script:", err)
 		os.Exit(2)
 	}
 	w := newWorld(s)
+	stuck := time.AfterFunc(patience, func() {
+		w.fail("stuck", "the episode has not ended after %v", patience)
+	})
+	defer stuck.Stop()
+	w.start()
 	w.play(s.Actions)
 	w.end()
 	fmt.Printf("done: %v, %d requests, %d answers, %d steps, %d faults, %d restarts, %d disk calls\n",
@@ -86,10 +93,6 @@ func newWorld(s script.Script) *world {
 	for _, name := range w.names {
 		w.principals[name] = newPrincipal(name)
 	}
-	time.AfterFunc(patience, func() {
-		w.fail("stuck", "the episode has not ended after %v", patience)
-	})
-	w.start()
 	return w
 }
 
