@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"loadstone/engine"
 	"loadstone/server/internal/generate"
@@ -163,10 +164,22 @@ func (s *Server) streamChoices(
 	e := newEventStream(w)
 	e.durable = g.Params.Durable
 	all, began := make([]generate.Answer, len(outs)), make([]bool, len(outs))
+	ticker := time.NewTicker(generate.KeepAliveInterval)
+	defer ticker.Stop()
+	sent := time.Now()
 	for left := len(outs); left > 0; {
 		var x step
 		select {
 		case x = <-steps:
+			sent = time.Now()
+		case now := <-ticker.C:
+			if now.Sub(sent) >= generate.KeepAliveInterval {
+				e.sendHead("")
+				e.buf = outs[0].AppendKeepAlive(e.buf)
+				e.send()
+				e.flush()
+			}
+			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		}

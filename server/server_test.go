@@ -111,6 +111,27 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// TestKeepAliveOfChoices: a client that waits for several answers hears that the server is there.
+func TestKeepAliveOfChoices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		model := &echoModel{delay: 40 * time.Second}
+		s, _ := start(t, Config{}, engine.Config{Model: model}, byteText{})
+		l := listen(t, s)
+		body := say("ab", `"stream":true,"n":2`)
+		got := l.exchange(t, post(body))
+		before, after, ok := strings.Cut(got, `"delta":{"role"`)
+		if !ok || strings.Count(before, wire.KeepAlive) != 2 ||
+			strings.Count(after, wire.KeepAlive) < 4 || !strings.Contains(after, "data: [DONE]") {
+			t.Errorf("%q", got)
+		}
+		model.broken = errors.New("step: out of luck")
+		if got := l.exchange(t, post(body)); !strings.HasPrefix(got, "HTTP/1.1 200 ") ||
+			!strings.Contains(got, "out of luck") {
+			t.Errorf("one that fails: %q", got)
+		}
+	})
+}
+
 // TestAccessLog: a record has all its attributes, and nothing of the prompt or the answer.
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
