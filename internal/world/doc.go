@@ -41,10 +41,12 @@
 //
 // Five of six episodes are short, and each has some kinds of requests and faults and not others
 // (script.Draw). Clients stream and do not, with the usage and without, ask for several answers,
-// set a salt of the cache, have answers drawn by a seed, call a tool and send back what it returns,
-// ask the same again or edit what they have asked, continue stored responses, read slowly, go away,
-// pin, export, import and delete. The server restarts, in order or because the power goes, the disk
-// and the model fail, keys change. At the end the world rests, every agent is asked and looked at,
+// name strings that end an answer, set a salt of the cache, have answers drawn by a seed, call a
+// tool and send back what it returns, ask the same again or edit what they have asked, continue
+// stored responses, read slowly, go away, pin, export, import, with a bit changed too, and delete,
+// compress what they send, to more than is allowed as well, and have two keys at once. The server
+// restarts, in order or because the power goes, also as soon as it has answered, the disk and the
+// model fail, keys change. At the end the world rests, every agent is asked and looked at,
 // the server ends once more in one of the two ways, and the agents are looked at again.
 //
 // # What holds
@@ -59,8 +61,11 @@
 // word of another. At rest every block, slot and place in a queue is free, the books have the bytes
 // that the files have, no file is half-written, and a request is taken. What an answer said
 // to be on disk is there after a loss of power, and what was deleted is not. A drain ends in time.
-// When the server has ended, no goroutine is left. The guest is built with the tag invariants, so
-// the engine counts its books after every step as well.
+// A file that the disk has failed to read is there when the disk is well again. Nothing is computed
+// for clients that are gone; a stream is never silent for long; a limit of the rate is reached
+// before it refuses; an error inside the server is in its log. When the server has ended, no
+// goroutine is left. The guest is built with the tag invariants, so the engine counts its books
+// after every step as well.
 //
 // # Commands
 //

@@ -91,6 +91,7 @@ type agent struct {
 	replaced  int        // requests that delete the memory or import another, so far
 	replacing int        // of them under way
 	calls     []madeCall // of the tool, which it was answered with; the newest last
+	hidden    *agent     // what was known when the disk failed to read; nil: it holds no more
 }
 
 // A madeCall is a call of the tool as the model wrote it.
@@ -134,10 +135,18 @@ func (a *agent) evictable() {
 	}
 }
 
+// show notes that all files can have been read again. One that the disk has failed to read is
+// there, unless the agent has got another memory since.
+func (a *agent) show() {
+	if was := a.hidden; was != nil {
+		a.exists, a.promised, a.hidden = was.exists, was.promised, nil
+	}
+}
+
 // unreadable notes that a file of an agent may be set aside. That it is pinned or durable outlives
 // the file.
 func (a *agent) unreadable() {
-	a.promised, a.left = 0, 0
+	a.promised, a.left, a.hidden = 0, 0, nil
 	if a.exists == yes {
 		a.exists = maybe
 	}
@@ -152,9 +161,14 @@ func (a *agent) rot() {
 // unseen notes that the disk has failed to read. A memory whose pin cannot be looked up counts as
 // pinned.
 func (a *agent) unseen() {
+	was := a.hidden
+	if was == nil {
+		was = new(*a)
+	}
 	if a.unreadable(); a.pinned == no {
 		a.pinned = maybe
 	}
+	a.hidden = was
 }
 
 // doubt has something happen to all agents.
@@ -170,9 +184,10 @@ func (w *world) doubt(f func(*agent)) {
 // crash is what a loss of power leaves of what a client knows.
 func (p *principal) crash() {
 	for _, name := range p.order {
-		a := p.agents[name]
-		if a.left = 0; a.promised == 0 && a.exists == yes {
-			a.exists = maybe
+		for a := p.agents[name]; a != nil; a = a.hidden {
+			if a.left = 0; a.promised == 0 && a.exists == yes {
+				a.exists = maybe
+			}
 		}
 	}
 }
@@ -180,18 +195,23 @@ func (p *principal) crash() {
 // restart is what an orderly end of a server leaves: all of it, where the disk has not failed.
 func (p *principal) restart(clean, forgetful bool) {
 	for _, name := range p.order {
-		a := p.agents[name]
-		if forgetful && a.pinned != yes || !clean {
-			if a.promised == 0 && a.exists == yes {
-				a.exists = maybe
-			}
-		} else if a.exists == yes && a.left > 0 {
-			a.promise(a.left)
-		} else if a.exists == yes && a.promised == 0 {
-			// A full disk may have deleted its file. The end writes it again, if the pool still had
-			// the memory and the disk has room, neither of which is known here.
+		for a := p.agents[name]; a != nil; a = a.hidden {
+			a.restart(clean, forgetful)
+		}
+	}
+}
+
+func (a *agent) restart(clean, forgetful bool) {
+	if forgetful && a.pinned != yes || !clean {
+		if a.promised == 0 && a.exists == yes {
 			a.exists = maybe
 		}
-		a.left = 0
+	} else if a.exists == yes && a.left > 0 {
+		a.promise(a.left)
+	} else if a.exists == yes && a.promised == 0 {
+		// A full disk may have deleted its file. The end writes it again, if the pool still had
+		// the memory and the disk has room, neither of which is known here.
+		a.exists = maybe
 	}
+	a.left = 0
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -73,10 +75,19 @@ func (c *client) act(a script.Action) {
 		c.lookUp(a.Args)
 	case "import":
 		c.importFile(a.Args)
-	case "models", "metrics", "health", "stats":
+	case "models", "metrics", "health", "stats", "status":
 		c.look(a.Verb)
 	default:
 		c.world.fail("script", "unknown verb %q", a.Verb)
+	}
+	switch a.Verb {
+	case "turn", "create", "pin", "unpin", "delete", "import":
+		if c.agent != nil {
+			c.agent.hidden = nil // what was known of it is old
+		}
+	}
+	if a.Args.Yes("power") {
+		c.world.outage()
 	}
 }
 
@@ -98,6 +109,10 @@ func (c *client) turn(args script.Args) {
 	q := c.question(args)
 	c.asked = q.said
 	t := &turn{client: c, question: q, prompts: c.prompts(q), own: len(c.of.sent)}
+	if stops := args.Get("stop") != "" && !q.tool && q.api != "responses"; stops &&
+		len(t.prompts) == 1 {
+		t.stops = stopStrings(c.world.oracle.answer(t.prompts[0], q.manner).text, args.Int("stop"))
+	}
 	who := asker{salt: q.salt}
 	if c.agent != nil {
 		who.agent, t.before = c.agent.name, *c.agent
@@ -116,9 +131,14 @@ func (c *client) turn(args script.Args) {
 	if who.agent != "" {
 		headers = append(headers, "X-Agent-ID: "+who.agent)
 	}
+	if args.Get("coding") != "" || args.Yes("bomb") {
+		headers = append(headers, "Content-Encoding: gzip")
+		body = compressed(body, args.Yes("bomb"))
+	}
 	if t.durable = args.Get("durable") == "wait" && who.agent != ""; t.durable {
 		headers = append(headers, "X-Durable: wait")
 	}
+	c.world.noteAsked(c.who)
 	t.call = c.send(args, "POST", path, body, headers...)
 	if t.check() && t.want.text != "" && q.api != "completions" {
 		c.said = append(q.said, message{"assistant", t.want.text, isCall(t.want.text)})
@@ -127,6 +147,19 @@ func (c *client) turn(args script.Args) {
 	if c.agent != nil {
 		t.remember()
 	}
+}
+
+// compressed returns a body in gzip's coding. A bomb is larger than a body may be when it is plain.
+func compressed(body string, bomb bool) string {
+	if bomb {
+		body += strings.Repeat(" ", maxBody)
+	}
+	var b strings.Builder
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	must(err)
+	io.WriteString(z, body)
+	must(z.Close())
+	return b.String()
 }
 
 // question returns the question of an action. It begins a new conversation when the old one has
@@ -363,6 +396,9 @@ func (c *client) export() {
 	if r.status == http.StatusOK {
 		a.exported, a.exportLen = r.body, 0
 		if c.calm(r) {
+			if !r.diskFault() && (a.left > 0 || !a.rotten) { // it saves the memory first
+				a.promise(max(a.left, a.promised))
+			}
 			a.exportLen = a.left
 			if a.exists == no {
 				c.world.fail("agents", "%s is exported and does not exist", a.name)
@@ -386,7 +422,11 @@ func (c *client) importFile(args script.Args) {
 	good := []int{http.StatusOK}
 	changed := args.Get("change") != ""
 	if changed {
-		file[args.Int("change")%len(file)] ^= 1
+		at := args.Int("change")
+		if at < 0 { // from the end, where the tag is
+			at += len(file)
+		}
+		file[max(at, 0)%len(file)] ^= 1
 		good = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusConflict}
 	}
 	if to != c {
@@ -415,7 +455,7 @@ func (c *client) importFile(args script.Args) {
 // look asks for what is the same for all agents.
 func (c *client) look(verb string) {
 	path := map[string]string{"models": "/v1/models", "metrics": "/metrics", "health": "/health/ready",
-		"stats": "/v1/agents/stats"}[verb]
+		"stats": "/v1/agents/stats", "status": "/admin/status"}[verb]
 	r, ok := c.ask(nil, "GET", path, "", http.StatusOK, http.StatusServiceUnavailable)
 	if !ok {
 		return
@@ -425,8 +465,20 @@ func (c *client) look(verb string) {
 			c.world.fail("isolation", "%s names %s to %s", path, name, c.of.name)
 		}
 	}
-	if verb == "health" {
+	switch verb {
+	case "health":
 		c.checkReady(r)
+	case "status":
+		c.checkRecent(r)
+	}
+}
+
+// checkRecent: the page of the server's state shows a principal no answers but its own.
+func (c *client) checkRecent(r *call) {
+	var got struct{ Recent []any }
+	if err := json.Unmarshal(r.body, &got); err == nil && len(got.Recent) > len(c.of.sent) {
+		c.world.fail("isolation", "%s sees %d answers, and has asked for %d", c.of.name,
+			len(got.Recent), len(c.of.sent))
 	}
 }
 

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,6 +23,7 @@ func (w *world) end() {
 	time.Sleep(rest)
 	w.conserved(w.running)
 	w.tidy()
+	w.doubt(func(a *agent) { a.show() })
 	for _, name := range w.names {
 		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
 	}
@@ -73,20 +77,43 @@ func (w *world) conserved(i *instance) {
 func (w *world) tidy() {
 	files, err := w.sim.System().Infos(memories)
 	must(err)
-	bytes := int64(0)
+	all, bytes := int64(0), map[string]int64{} // by the beginning of names, which principals have
 	for _, f := range files {
 		switch filepath.Ext(f.Name()) {
 		case ".memory":
-			bytes += f.Size()
+			whose, _, _ := strings.Cut(f.Name(), "-")
+			all, bytes[whose] = all+f.Size(), bytes[whose]+f.Size()
 		case ".tmp":
 			if w.removeErrors == 0 {
 				w.fail("conserved", "at rest there is a file that was not completed")
 			}
 		}
 	}
-	got := w.running.engine.Stats().DiskBytes
-	if w.diskErrors == 0 && w.rots == 0 && got != bytes {
-		w.fail("conserved", "at rest the files take %d bytes, and the books say %d", bytes, got)
+	if w.removeErrors > 0 || w.rots > 0 {
+		return
+	}
+	st := w.running.engine.Stats()
+	if st.DiskBytes != all {
+		w.fail("conserved", "at rest the files take %d bytes, and the books say %d", all,
+			st.DiskBytes)
+	}
+	if st.UnsavedBytes != 0 {
+		w.fail("conserved", "at rest %d bytes wait for the disk", st.UnsavedBytes)
+	}
+	usage, err := w.running.engine.Usage()
+	if err != nil || w.names[0] == "" {
+		return
+	}
+	books := map[string]int64{}
+	for _, u := range usage {
+		if u.DiskBytes > 0 {
+			books[u.Principal] = u.DiskBytes
+		}
+	}
+	// The names of files do not say whose they are.
+	on, in := slices.Sorted(maps.Values(bytes)), slices.Sorted(maps.Values(books))
+	if !slices.Equal(on, in) {
+		w.fail("conserved", "at rest the files of each take %v bytes, and the books say %v", on, in)
 	}
 }
 

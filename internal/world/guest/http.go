@@ -22,11 +22,13 @@ type call struct {
 
 	refused bool // nobody listened
 	gaveUp  bool // the client ended the connection itself
+	twoKeys bool // the request has another principal's key beside its own
 	err     error
 	status  int // 0: no answer
 	header  http.Header
 	trailer http.Header
-	body    []byte // what came of it
+	body    []byte        // what came of it
+	silent  time.Duration // the longest that nothing came
 }
 
 // A span says how much had happened when a request began.
@@ -62,6 +64,8 @@ func (c *client) send(args script.Args, method, path, body string, headers ...st
 	w := c.world
 	r := &call{world: w, who: c.who, began: w.now(), args: args}
 	w.requests++
+	w.asking++
+	defer func() { w.asking-- }()
 	key := ""
 	if c.of.name != "" {
 		key = c.of.key
@@ -77,6 +81,9 @@ func (c *client) send(args script.Args, method, path, body string, headers ...st
 	}
 	if !args.Yes("keep") {
 		headers = append(headers, "Connection: close")
+	}
+	if r.twoKeys = args.Yes("two-keys") && key != ""; r.twoKeys {
+		headers = append(headers, "X-Api-Key: "+key, "Authorization: Bearer nobody's")
 	}
 	request := requestText(method, path, key, body, headers)
 	if n := args.Int("cut"); n > 0 && n < len(request) {
@@ -100,6 +107,10 @@ func (c *client) send(args script.Args, method, path, body string, headers ...st
 		<-writing
 	}
 	r.note(method, path)
+	id := r.header.Get("X-Request-ID")
+	if r.status == http.StatusInternalServerError && !w.logged[id] {
+		w.fail("refusal", "the log has nothing of an answer of 500: %s", r.body)
+	}
 	r.checkKey(c.of, key, path)
 	r.checkLeaks(c.of)
 	return r
@@ -172,6 +183,7 @@ func (c *call) read(conn *conn) (again bool) {
 			c.world.fail("form", "%d bytes come after the end of a response", n)
 		}
 	}
+	c.silent = in.silent
 	if c.err = err; in.left {
 		c.gaveUp = true // whatever the reader above it makes of that
 		conn.reset()
@@ -195,7 +207,7 @@ func (c *call) checkKey(p *principal, key, path string) {
 	if c.status == 0 || p.name == "" || strings.HasPrefix(path, "/health") || c.rekeyed() {
 		return
 	}
-	if refused := c.status == http.StatusUnauthorized; refused != p.revoked {
+	if refused := c.status == http.StatusUnauthorized; refused != (p.revoked || c.twoKeys) {
 		c.world.fail("keys", "%s: status %d for %q, revoked: %v", path, c.status, key, p.revoked)
 	}
 }
@@ -217,6 +229,8 @@ type reader struct {
 	abort int // bytes after which the client goes away; -1: it does not
 	n     int // bytes so far
 	left  bool
+
+	silent time.Duration // the longest that nothing came
 }
 
 var errGaveUp = fmt.Errorf("given up by the client: %w", syscall.ECONNABORTED)
@@ -237,7 +251,9 @@ func (r *reader) Read(b []byte) (int, error) {
 		r.how = ""
 		time.Sleep(stopTime)
 	}
+	began := time.Now()
 	n, err := r.conn.Read(b)
+	r.silent = max(r.silent, time.Since(began))
 	r.n += n
 	return n, err
 }

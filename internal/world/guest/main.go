@@ -47,6 +47,7 @@ type world struct {
 	oracle  *oracle
 	running *instance  // nil: no server runs
 	ending  bool       // it is being stopped
+	turning sync.Mutex // held from a server's end to the next one's start; taken before change
 	change  sync.Mutex // held while a server starts or ends
 	ghosts  sync.WaitGroup
 	base    int // goroutines of the world itself
@@ -69,6 +70,13 @@ type world struct {
 
 	removeErrors int // of files that could not be removed
 
+	asked   []time.Time            // when clients have asked for answers
+	askedBy map[string][]time.Time // the same by agent
+
+	logged  map[string]bool // ids of requests of which the server's log of errors has something
+	asking  int             // requests whose client is there
+	orphans int             // steps in a row with no such request
+
 	requests, answers, steps, faults, calls int
 }
 
@@ -87,6 +95,8 @@ func newWorld(s script.Script) *world {
 		oracle:     newOracle(),
 		principals: map[string]*principal{},
 		clients:    map[string]*client{},
+		logged:     map[string]bool{},
+		askedBy:    map[string][]time.Time{},
 		base:       runtime.NumGoroutine(),
 	}
 	w.network = &network{dice: w.dice, lag: w.lag}

@@ -163,6 +163,7 @@ func (m *stepper) Step(tokens, lens, starts, tables, windowSlots, rows []int32, 
 	w := m.world
 	w.steps++
 	w.log("step", "%d: %v of %d tokens", w.steps, lens, len(tokens))
+	m.checkWanted()
 	time.Sleep(w.stepTime + time.Duration(w.dice.Int64N(int64(w.stepTime)+1)))
 	if f := w.stepFault; f != nil {
 		if f.after--; f.after < 0 {
@@ -183,6 +184,19 @@ func (m *stepper) Step(tokens, lens, starts, tables, windowSlots, rows []int32, 
 		}
 	}
 	return m.Model.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
+}
+
+// checkWanted: nothing is computed for clients that are gone. The server may hear of that while it
+// is about to begin a step.
+func (m *stepper) checkWanted() {
+	w := m.world
+	if w.asking > 0 || w.ending || w.running == nil || w.running.model != m {
+		w.orphans = 0
+		return
+	}
+	if w.orphans++; w.orphans > 2 {
+		w.fail("outcome", "%d steps in a row for nobody", w.orphans)
+	}
 }
 
 // hangTime is longer than the server calls a step stuck.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 
 	"loadstone/engine/grammar"
 	"loadstone/engine/ref"
@@ -22,8 +23,25 @@ type oracle struct {
 type answer struct {
 	text    string
 	tokens  []int32
-	stopped bool // by itself, else by its length
+	stopped bool   // by itself or a stop string, else by its length
+	held    string // the text with all but the end of a stop string, which comes if a step fails
+	said    int    // tokens that are in the text or a stop string; the others may have been computed
 }
+
+// until returns an answer that ends at the first of some stop strings.
+func (a answer) until(stops []string) answer {
+	text := a.text
+	for _, s := range stops {
+		at := strings.Index(text, s)
+		if end := at + len(s); at >= 0 && (end < a.said || !a.cut()) {
+			a.text, a.held, a.said, a.stopped = text[:at], text[:end-1], end, true
+		}
+	}
+	return a
+}
+
+// cut reports whether a stop string has ended the answer.
+func (a answer) cut() bool { return len(a.text) < len(a.tokens) }
 
 const oracleBlock = contextTokens
 
@@ -73,7 +91,7 @@ func (o *oracle) answer(prompt []int32, how manner) (a answer) {
 	for _, id := range a.tokens {
 		text = letters{}.AppendToken(text, id)
 	}
-	a.text = string(text)
+	a.text, a.said = string(text), len(a.tokens)
 	o.known[string(key)] = a
 	return a
 }

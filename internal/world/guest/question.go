@@ -21,6 +21,7 @@ type question struct {
 	usage   bool    // a stream of OpenAI's is to end with it
 	store   bool    // the server is to keep the answer
 	after   *stored // the answer that the last message follows, which stands for all before; nil: none
+	stops   []string
 	manner
 }
 
@@ -50,6 +51,27 @@ func newManner(args script.Args, api string) manner {
 	return m
 }
 
+// stopStrings returns two strings of which the first ends an answer somewhere, and the second does
+// not; nil if the answer has no place for that. Where the text repeats itself, the first is better
+// there: a search must go back.
+func stopStrings(text string, place int) []string {
+	const length = 3
+	if len(text) <= length {
+		return nil
+	}
+	at := 1 + place%(len(text)-length)
+	for i := 1; i+length < len(text); i++ {
+		if text[i-1] == text[i] && text[i] == text[i+1] && text[i+1] != text[i+2] {
+			at = i
+		}
+	}
+	stop := text[at : at+length]
+	if strings.HasPrefix(text, stop) || strings.TrimSpace(stop) == "" {
+		return nil // an answer without a word has another form, and an API wants more than blanks
+	}
+	return []string{stop, "~nowhere~"}
+}
+
 const instructions = "be kind"
 
 // request returns the path and the body of a request for an answer.
@@ -71,6 +93,11 @@ func (c *client) request(q *question) (path, body string) {
 	}
 	if q.usage && q.stream {
 		b["stream_options"] = map[string]bool{"include_usage": true}
+	}
+	if len(q.stops) > 0 && q.api == "messages" {
+		b["stop_sequences"] = q.stops
+	} else if len(q.stops) > 0 {
+		b["stop"] = q.stops
 	}
 	switch q.api {
 	case "chat", "generate":

@@ -78,6 +78,9 @@ type instance struct {
 
 const memories = "/memories"
 
+// maxBody is more than any body has that a client means.
+const maxBody = 64 << 10
+
 // start starts a server. One that cannot start, because its disk or its memory fails, is started
 // again, as whatever supervises it would do.
 func (w *world) start() {
@@ -114,6 +117,7 @@ func (w *world) tryStart() error {
 		Rate:        w.rate,
 		AgentRate:   w.agentRate,
 		DurableWait: w.durableWait,
+		MaxBody:     maxBody,
 		AccessLog: slog.New(slog.NewTextHandler(logLines{w}, &slog.HandlerOptions{
 			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey {
@@ -187,6 +191,12 @@ func (w *world) sealKeys() [][]byte {
 type logLines struct{ w *world }
 
 func (l logLines) Write(b []byte) (int, error) {
+	if line := string(b); strings.Contains(line, "level=ERROR") {
+		if _, id, ok := strings.Cut(line, " request="); ok {
+			id, _, _ = strings.Cut(strings.TrimSpace(id), " ")
+			l.w.logged[id] = true
+		}
+	}
 	l.w.log("server", "%s", strings.TrimRight(string(b), "\n"))
 	return len(b), nil
 }
@@ -260,8 +270,7 @@ func (w *world) operate(a script.Action) {
 	case "restart":
 		w.restart(a.Args.Duration("drain"))
 	case "power":
-		w.power()
-		w.start()
+		w.outage()
 	case "keys":
 		w.changeKey(a.Args.Get("who"), a.Args.Get("do"))
 	case "disk":
@@ -278,7 +287,17 @@ func (w *world) operate(a script.Action) {
 	}
 }
 
+// outage takes the power away and gives it back.
+func (w *world) outage() {
+	w.turning.Lock()
+	defer w.turning.Unlock()
+	w.power()
+	w.start()
+}
+
 func (w *world) restart(drain time.Duration) {
+	w.turning.Lock()
+	defer w.turning.Unlock()
 	errors := w.diskErrors
 	w.stop(drain)
 	for _, p := range w.names {

@@ -35,7 +35,7 @@ func (t *turn) expect(o *oracle, prompt []int32) {
 	for i := range t.choices {
 		how := t.manner
 		how.seed += int64(i)
-		t.wants = append(t.wants, o.answer(prompt, how))
+		t.wants = append(t.wants, o.answer(prompt, how).until(t.stops))
 	}
 	t.want = t.wants[0]
 	if a := t.client.agent; a != nil && t.tool && isCall(t.want.text) {
@@ -101,6 +101,10 @@ func (t *turn) check() bool {
 		w.excuse(t.call)
 		return false
 	}
+	if t.args.Yes("bomb") {
+		w.fail("refusal", "a body of more than %d bytes was taken", maxBody)
+	}
+	t.checkSilence()
 	t.reply = parseReply(t.body, t.stream)
 	if len(t.prompts) > 1 {
 		t.settle()
@@ -122,6 +126,22 @@ func (t *turn) check() bool {
 	t.checkComplete()
 	return true
 }
+
+// checkSilence: while a client waits for the next piece of a stream, it hears that the server is
+// there.
+func (t *turn) checkSilence() {
+	// These APIs look at the memory, or at a stored response, before the stream begins, and so do
+	// all where an agent's earlier answer is in the prompt that the server does not remember. Behind
+	// a stop string the end waits for the step that is under way.
+	waits := t.api == "generate" || t.api == "responses" ||
+		t.client.agent != nil && len(t.said) > 1 || slices.ContainsFunc(t.wants, answer.cut)
+	if t.stream && !waits && t.err == nil && t.silent > patientClient {
+		t.world.fail("outcome", "a stream was silent for %v", t.silent)
+	}
+}
+
+// patientClient is more than twice as long as a server leaves a stream without a word.
+const patientClient = 40 * time.Second
 
 // checkContent checks what came, however much that is.
 func (t *turn) checkContent() {
@@ -158,7 +178,8 @@ func (t *turn) fits() string {
 	}
 	for i, a := range r.answers {
 		want := t.wants[i].text
-		begins := strings.HasPrefix(want, a.text) && !r.complete() || a.text == want
+		begins := strings.HasPrefix(want, a.text) && !r.complete() || a.text == want ||
+			r.code != "" && strings.HasPrefix(t.wants[i].held, a.text)
 		if !begins && !(t.tool && sameCall(a.text, want)) {
 			return fmt.Sprintf("%q, the oracle says %q to %q", a.text, want, t.spell())
 		}
@@ -193,7 +214,7 @@ func (t *turn) checkComplete() {
 	tokens := 0
 	for i, a := range r.answers {
 		want := &t.wants[i]
-		tokens += len(want.tokens)
+		tokens += want.said
 		if a.text != want.text && !(t.tool && sameCall(a.text, want.text)) {
 			w.fail("answer", "%q, the oracle says %q to %q", a.text, want.text, t.spell())
 		}
@@ -243,21 +264,30 @@ func (t *turn) remember() {
 		if t.crashed() || a.clients > 1 {
 			a.promised = min(a.promised, 1)
 		}
+		t.shorten()
 		return
 	case t.status >= 400 && t.status < 500 && t.choices == 1:
 		return
 	case t.reply == nil || !t.reply.complete() || t.err != nil || t.status != http.StatusOK:
 		// A request that was taken leaves a memory, if not this one. So does the first of several
 		// answers where the queue has no room for another.
-		if a.left = 0; a.exists == no {
+		// One that the client gives up leaves the memory that it goes on from.
+		if !t.gaveUp || !t.extends(a.left) {
+			a.left = 0
+		}
+		if a.exists == no {
 			a.exists = maybe
 		}
 		t.shorten()
 		return
 	}
 	t.shorten()
-	if a.rotten && !t.renews() {
+	if a.rotten && (t.want.cut() || !t.renews()) {
 		a.found()
+		return
+	}
+	if t.want.cut() { // the engine may have been further, and ends the request at its next step
+		a.exists, a.left = yes, 0
 		return
 	}
 	a.exists, a.left = yes, t.leaves()
@@ -291,22 +321,26 @@ func (t *turn) saved() bool {
 // shorten notes that the agent's memory may now be of another conversation than the one that is on
 // disk: the new one takes its place, whatever its length.
 func (t *turn) shorten() {
-	a := t.client.agent
-	if a.promised <= 1 {
-		return
+	if a := t.client.agent; a.promised > 1 && !t.extends(a.promised) {
+		a.promised = 1
 	}
+}
+
+// extends reports whether the prompt, whichever it is, goes on from the first n tokens of a
+// conversation of the agent.
+func (t *turn) extends(n int) bool {
 	continues := func(prompt []int32) bool {
 		return slices.ContainsFunc(t.client.of.sent[:t.own], func(c conversation) bool {
-			return c.agent == a.name && c.salt == t.salt && len(c.tokens) >= a.promised &&
-				slices.Equal(c.tokens[:a.promised], prompt[:min(a.promised, len(prompt))])
+			return c.agent == t.client.agent.name && c.salt == t.salt && len(c.tokens) >= n &&
+				slices.Equal(c.tokens[:n], prompt[:min(n, len(prompt))])
 		})
 	}
 	for _, p := range t.prompts {
 		if !continues(p) {
-			a.promised = 1
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // excuse ends the world if a request had no end and nothing explains that.
@@ -335,7 +369,7 @@ func (w *world) refusal(c *call, code string, notFound bool) {
 	case "share_exhausted":
 		ok = w.inFlight > 0
 	case "rate_limit_exceeded":
-		ok = w.rate > 0 || w.agentRate > 0
+		ok = w.asksOften(c)
 	case "agent_not_found", "not_found_error":
 		ok = notFound
 	case "internal_error", "api_error":
@@ -343,7 +377,7 @@ func (w *world) refusal(c *call, code string, notFound bool) {
 	case "memory_corrupt":
 		ok = w.rots > 0
 	case "disk_full", "request_too_large":
-		ok = c.diskFault() || w.forgetful()
+		ok = c.diskFault() || w.forgetful() || c.args.Yes("bomb")
 	case "failed":
 		ok = c.stepFault() || c.restarted()
 	}
@@ -353,4 +387,36 @@ func (w *world) refusal(c *call, code string, notFound bool) {
 	if c.status == http.StatusTooManyRequests && c.header.Get("Retry-After") == "" && code != "share_exhausted" {
 		w.fail("refusal", "429 without Retry-After: %s", c.body)
 	}
+}
+
+// asksOften reports whether the limit that an error names can have been reached: each is a bucket
+// that a minute fills.
+func (w *world) asksOften(c *call) bool {
+	limit, times := w.rate, w.asked
+	if !bytes.Contains(c.body, []byte("this server")) {
+		limit, times = w.agentRate, w.askedBy[agentOf(c.who)]
+	}
+	n := 0
+	for _, at := range times {
+		if time.Since(at) < rateSpan {
+			n++
+		}
+	}
+	return limit > 0 && (n > limit || w.stepFaults > 0)
+}
+
+// noteAsked notes that a client asks for an answer now.
+func (w *world) noteAsked(who string) {
+	who = agentOf(who)
+	w.asked = append(w.asked, time.Now())
+	w.askedBy[who] = append(w.askedBy[who], time.Now())
+}
+
+// rateSpan is a minute, and how long a request may be under way to the limit.
+const rateSpan = 70 * time.Second
+
+// agentOf returns the agent that a client asks for, without the client's number.
+func agentOf(who string) string {
+	agent, _, _ := strings.Cut(who, "+")
+	return agent
 }

@@ -66,10 +66,11 @@ const (
 	stepFaults
 	restarts
 	keyChanges
+	stops // strings that end an answer
 )
 
 var habits = [...]habit{salts, tools, choices, seeds, storing, agains, rude, durable, keeping,
-	moving, deleting, diskFaults, stepFaults, restarts, keyChanges}
+	moving, deleting, diskFaults, stepFaults, restarts, keyChanges, stops}
 
 // size returns the first number for a short episode and the second for a long one.
 func (d *drawing) size(short, long int) int {
@@ -92,7 +93,7 @@ func (d *drawing) when() time.Duration {
 }
 
 func (d *drawing) add(at time.Duration, who, verb string, args ...string) {
-	args = slices.DeleteFunc(args, func(s string) bool { return s == "" })
+	args = strings.Fields(strings.Join(args, " "))
 	d.Actions = append(d.Actions, Action{at, who, verb, args})
 }
 
@@ -128,7 +129,7 @@ func (d *drawing) world() {
 		d.maybe(6, "quota=%d", d.between(20_000, 90_000)),
 		d.maybe(4, "per-agent=%d", d.between(1, 3)),
 		d.maybe(8, "rate=%d", d.between(5, 60)),
-		d.maybe(8, "agent-rate=%d", d.between(3, 30)),
+		d.maybe(8, "agent-rate=%d", d.between(2, 12)),
 		d.maybe(4, "in-flight=%d", d.between(1, 4)),
 		d.maybe(5, "seal=yes"),
 		d.maybe(3, "disk-lag=%dms", d.between(1, 30)),
@@ -156,7 +157,7 @@ func (d *drawing) say() string {
 func (d *drawing) agent(who string) {
 	at := d.when() / 4
 	if d.one(d.size(8, 3)) {
-		d.add(at, who, "create", "durable="+d.pick("yes", "no"))
+		d.add(at, who, "create", "durable="+d.pick("yes", "no"), d.outage())
 	}
 	others := d.others()
 	for range d.between(1, d.size(3, 4)) {
@@ -167,16 +168,18 @@ func (d *drawing) agent(who string) {
 		}
 		switch verb := d.pick(others...); verb {
 		case "pin":
-			d.add(at, who, d.pick("pin", "pin", "unpin"), d.maybe(3, "durable=%s", d.pick("yes", "no")))
+			d.add(at, who, d.pick("pin", "pin", "unpin"),
+				d.maybe(3, "durable=%s", d.pick("yes", "no")), d.outage())
 		case "stored":
 			d.add(at, who, verb, d.maybe(3, "as=%s", d.pick(d.principals...)))
 		case "move":
-			d.add(at, who, "export")
-			d.add(at, who, "import", d.maybe(5, "change=%d", d.IntN(3000)),
-				d.maybe(3, "as=%s", d.pick(d.principals...)))
+			d.add(at, who, "export", d.outage())
+			d.add(at, who, "import", d.maybe(4, "change=%s", d.pick(
+				fmt.Sprint(d.IntN(3000)), fmt.Sprint(d.between(-32, -1)))), // its tag is at the end
+				d.maybe(3, "as=%s", d.pick(d.principals...)), d.outage())
 		case "delete":
 			d.turn(at, who)
-			d.add(at, who, verb)
+			d.add(at, who, verb, d.outage())
 		default:
 			d.add(at, who, verb)
 		}
@@ -198,12 +201,16 @@ func (d *drawing) others() (verbs []string) {
 }
 
 func (d *drawing) turn(at time.Duration, who string) {
+	waits := d.habit(durable, 2, "durable=wait")
+	if waits != "" {
+		waits += " " + d.outage()
+	}
 	d.add(at, who, "turn", append(d.kind(),
 		"api="+d.pick("chat", "chat", "messages", "responses", "generate"),
 		"stream="+d.pick("yes", "no"),
-		fmt.Sprintf("max=%d", d.between(1, 9)),
+		d.length(),
 		d.say(),
-		d.habit(durable, 2, "durable=wait"),
+		waits,
 		d.maybe(8, "new=yes"),
 		d.habit(agains, 3, "again=%s", d.pick("same", "edited")),
 		d.maybe(2, "keep=yes"),
@@ -238,6 +245,25 @@ func (d *drawing) kind() []string {
 	return kind
 }
 
+// length draws how long an answer may be, and what may end it before.
+func (d *drawing) length() string {
+	switch {
+	case d.has[stops] && d.one(2):
+		return fmt.Sprintf("max=%d stop=%d", d.between(5, 30), d.IntN(30))
+	case d.has[rude] && d.one(3): // so that there is something to go away from
+		return fmt.Sprintf("max=%d", d.between(10, 50))
+	}
+	return fmt.Sprintf("max=%d", d.between(1, 9))
+}
+
+// outage draws whether the power goes as soon as an action has been answered.
+func (d *drawing) outage() string {
+	if d.has[restarts] {
+		return d.maybe(4, "power=yes")
+	}
+	return ""
+}
+
 // manner draws how a client reads an answer.
 func (d *drawing) manner() string {
 	if !d.has[rude] {
@@ -267,10 +293,12 @@ func (d *drawing) anonymous(who string) {
 	for range d.between(0, 2) {
 		d.add(d.when(), who, "turn", append(d.kind(),
 			"api="+d.pick("chat", "completions", "messages", "responses"),
-			"stream="+d.pick("yes", "no"), fmt.Sprintf("max=%d", d.between(1, 10)), d.say(),
+			"stream="+d.pick("yes", "no"), d.length(), d.say(),
+			d.maybe(6, "two-keys=yes"),
+			d.maybe(6, "%s", d.pick("coding=gzip", "bomb=yes")),
 			d.manner())...)
 	}
-	d.add(d.when(), who, d.pick("models", "health", "metrics", "stats"))
+	d.add(d.when(), who, d.pick("models", "health", "metrics", "stats", "status"))
 }
 
 // operator draws what happens to the server.
@@ -292,19 +320,29 @@ func (d *drawing) operator() {
 			d.add(at, Operator, "keys", "who="+d.pick(d.principals...), "do="+d.pick("rotate", "revoke"))
 			d.add(at+d.span/8, Operator, "keys", "who="+d.pick(d.principals...), "do=rotate")
 		case diskFaults:
-			if d.one(6) {
-				d.add(at, Operator, "rot", fmt.Sprintf("bit=%d", d.IntN(1<<16)))
-				continue
-			}
-			d.add(at, Operator, "disk",
-				"op="+d.pick("write", "sync", "syncdir", "rename", "create", "remove", "mark", "read",
-					"open", "any", "any"),
-				"error="+d.pick("eio", "enospc", "short", "slow", "eio"),
-				fmt.Sprintf("after=%d", d.IntN(12)), fmt.Sprintf("times=%d", d.between(1, 4)))
+			d.diskFault(at)
 		case stepFaults:
 			d.add(at, Operator, "step", "do="+d.pick("error", "panic", "hang"),
 				fmt.Sprintf("after=%d", d.IntN(6)))
 		}
+	}
+}
+
+// diskFault draws what the disk does. Some faults only a server sees that starts.
+func (d *drawing) diskFault(at time.Duration) {
+	again := 4
+	if d.one(4) {
+		again = 2
+		d.add(at, Operator, "rot", fmt.Sprintf("bit=%d", d.IntN(1<<16)))
+	} else {
+		d.add(at, Operator, "disk",
+			"op="+d.pick("write", "sync", "syncdir", "rename", "create", "remove", "mark", "read",
+				"open", "any", "any"),
+			"error="+d.pick("eio", "enospc", "short", "slow", "eio"),
+			fmt.Sprintf("after=%d", d.IntN(12)), fmt.Sprintf("times=%d", d.between(1, 4)))
+	}
+	if d.one(again) {
+		d.restart(at + d.span/50)
 	}
 }
 
