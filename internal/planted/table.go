@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// inSeeds stands for package world in the table. TestFound does not run it, TestWorld does.
+// inSeeds stands for package world, which TestWorld runs and TestFound does not.
 const inSeeds = "internal/world TestSeeds"
 
 // A Row is what is committed of a bug and one of its finders.
@@ -18,14 +18,14 @@ type Row struct {
 const tableHead = `# Planted bugs
 
 Each line is a bug that %[1]s plants into the sources, and the test that finds it; see
-%[2]s. The last column is the first of the test's cases that fails: of
-seeds, which count from 0, it says how many it takes. %[3]s holds this
-file to what is found: with each bug that case fails, and without a bug it passes. Written by
+%[2]s. The column "in" has the first of the test's cases that fails: of
+seeds, which count from 0, it says how many it takes. %[3]s holds it
+to what is found: with each bug that case fails, and without a bug it passes. Written by
 %[4]s.
 
-Rows of %[7]s say which seed of package world, of those from 1, fails first, and by
-which invariant. They are notes of %[8]s, which has
-not been run since most episodes are short, so that there are none; no test holds them to what is
+The last column says which episode of package world, of the seeds from 1, fails first, and by which
+invariant, or of how many seeds none does. It is empty where the world does not run the code. It is
+a note of %[7]s: no test holds it to what is
 found.
 
 %[5]d mistakes and %[6]d faults of the track record.
@@ -42,39 +42,30 @@ func Table(bugs []*Bug, cases map[Row]string) string {
 	}
 	fmt.Fprintf(&b, tableHead, "`internal/planted`", "`go doc ./internal/planted`",
 		"`go test ./internal/planted`", "`go test ./internal/planted -update`", len(bugs)-past, past,
-		"`"+inSeeds+"`", "`go test ./internal/planted -run World -world 80 -update`")
+		"`go test ./internal/planted -run World -world 80 -update`")
 	area := ""
 	for _, x := range sorted(bugs) {
 		if x.Area != area {
 			area = x.Area
 			fmt.Fprintf(&b, "\n## %s\n\n", title(area))
 			if area == record {
-				b.WriteString("| fault | what was wrong | mended | found by | in |\n|---|---|---|---|---|\n")
+				b.WriteString("| fault | what was wrong | mended | found by | in | in the world |\n" +
+					"|---|---|---|---|---|---|\n")
 			} else {
-				b.WriteString("| bug | what is wrong | found by | in |\n|---|---|---|---|\n")
+				b.WriteString("| bug | what is wrong | found by | in | in the world |\n" +
+					"|---|---|---|---|---|\n")
 			}
 		}
 		mended := ""
 		if area == record {
 			mended = x.Mended + " | "
 		}
-		for _, row := range x.rows(cases) {
-			fmt.Fprintf(&b, "| %s | %s | %s`%s` | `%s` |\n", x.Name, cell(x.Mistake), mended,
-				cell(row.Finder), cell(cases[row]))
+		for _, f := range x.Finders {
+			fmt.Fprintf(&b, "| %s | %s | %s`%s` | `%s` | %s |\n", x.Name, cell(x.Mistake), mended,
+				cell(f.String()), cell(cases[Row{x.Name, f.String()}]), cases[Row{x.Name, inSeeds}])
 		}
 	}
 	return b.String()
-}
-
-// rows returns the rows of a bug.
-func (x *Bug) rows(cases map[Row]string) (rows []Row) {
-	for _, f := range x.Finders {
-		rows = append(rows, Row{Bug: x.Name, Finder: f.String()})
-	}
-	if row := (Row{x.Name, inSeeds}); cases[row] != "" {
-		rows = append(rows, row)
-	}
-	return rows
 }
 
 // sorted returns bugs by area, those of the track record last.
@@ -107,11 +98,12 @@ func ReadTable(text string) map[Row]string {
 	cases := map[Row]string{}
 	for line := range strings.Lines(text) {
 		cells := strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), " | ")
-		if n := len(cells); n >= 4 {
+		if n := len(cells); n >= 5 {
 			code := func(i int) string {
 				return strings.ReplaceAll(strings.Trim(cells[i], "` |\n"), "\x00", "|")
 			}
-			cases[Row{Bug: strings.Trim(cells[0], "| "), Finder: code(n - 2)}] = code(n - 1)
+			bug := strings.Trim(cells[0], "| ")
+			cases[Row{bug, code(n - 3)}], cases[Row{bug, inSeeds}] = code(n-2), code(n-1)
 		}
 	}
 	return cases
