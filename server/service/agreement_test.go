@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"loadstone/engine"
 	"loadstone/engine/catalog"
 	"loadstone/engine/tokenizer"
 )
@@ -76,82 +75,106 @@ func TestAgreement(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids := m.Encode(string(book[20000:36000]), true)
+			const ofKV = 448
+			ids := m.Encode(string(book[20000:36000]), true)[:max(ofKV, *agreementTokens)]
+			exact := foretell(t, src, ids)
 			for _, kv := range roundingFormats() {
-				a := agree(t, src, "float32", network{kv: kv}, ids[:448])
+				a := exact.agree(t, src, "float32", network{kv: kv}, ids[:ofKV])
 				limits.kv[kv].check(t, "KV in "+kv, a)
 			}
 			for bits, most := range limits.activations {
-				a := agree(t, src, "", network{kv: "f32", activations: bits}, ids[:*agreementTokens])
+				n := network{kv: "f32", activations: bits}
+				a := exact.agree(t, src, "", n, ids[:*agreementTokens])
 				most.check(t, fmt.Sprintf("activations of %d bits", bits), a)
 			}
 		})
 	}
 }
 
-// agree compares a network with the exact one on the tokens of ids from the 64th on, in steps of
-// 64. isa is LOADSTONE_ISA for it; float32 has its weights widened.
-func agree(t *testing.T, src catalog.Source, isa string, n network, ids []int32) agreement {
+// A foretold token is what the exact network says before it: the log-probability of the token that
+// comes, and the five likeliest ones with theirs.
+type foretoldToken struct {
+	comes float64
+	best  []int32
+	p     []float64
+}
+
+// A foretold text is what the exact network says of the tokens from the first on, in their order.
+type foretoldText []foretoldToken
+
+// Tokens from the 64th on are compared, of steps of as many.
+const stepTokens, firstCompared = 64, 64
+
+// foretell has the exact network, whose weights are widened to float32, say what comes next.
+func foretell(t *testing.T, src catalog.Source, ids []int32) (all foretoldText) {
+	eachToken(t, src, "float32", network{kv: "f32"}, ids, func(next int, logits []float32) {
+		f := foretoldToken{best: likeliest(logits, 5)}
+		sum := logSum(logits)
+		f.comes = float64(logits[ids[next]]) - sum
+		for _, id := range f.best {
+			f.p = append(f.p, float64(logits[id])-sum)
+		}
+		all = append(all, f)
+	})
+	return all
+}
+
+// agree compares a network with the exact one. isa is LOADSTONE_ISA for it; float32 has its weights
+// widened.
+func (exact foretoldText) agree(t *testing.T, src catalog.Source, isa string, n network,
+	ids []int32) agreement {
+	var a agreement
+	count := 0.0
+	eachToken(t, src, isa, n, ids, func(next int, logits []float32) {
+		f, sum := exact[next-firstCompared], logSum(logits)
+		a.perplexity += f.comes - (float64(logits[ids[next]]) - sum)
+		if f.best[0] == argmax(logits) {
+			a.likeliest++
+		}
+		for i, id := range f.best {
+			a.distance += math.Abs(f.p[i]-(float64(logits[id])-sum)) / float64(len(f.best))
+		}
+		count++
+	})
+	return agreement{math.Exp(a.perplexity / count), a.likeliest / count, a.distance / count}
+}
+
+// eachToken calls took with each token from firstCompared on, and the logits with which a network
+// foretells it.
+func eachToken(t *testing.T, src catalog.Source, isa string, n network, ids []int32,
+	took func(next int, logits []float32)) {
 	t.Helper()
-	const step = 64
 	blocks := int32(len(ids)+31) / 32
-	start := func(isa string, n network) (engine.Model, []float32) {
-		t.Setenv("LOADSTONE_ISA", isa)
-		n.backend = BackendMLX
-		m, err := open(src, n, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.AllocKV(int(blocks), int(blocks), 32); err != nil {
-			t.Fatal(err)
-		}
-		return m, make([]float32, step*m.Vocab())
+	t.Setenv("LOADSTONE_ISA", isa)
+	n.backend = BackendMLX
+	m, err := open(src, n, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	exact, want := start("float32", network{kv: "f32"})
-	defer exact.Close()
-	other, got := start(isa, n)
-	defer other.Close()
-	table, rows := make([]int32, blocks), make([]int32, step)
+	defer m.Close()
+	if err := m.AllocKV(int(blocks), int(blocks), 32); err != nil {
+		t.Fatal(err)
+	}
+	table, rows := make([]int32, blocks), make([]int32, stepTokens)
 	for i := range table {
 		table[i] = int32(i)
 	}
 	for i := range rows {
 		rows[i] = int32(i)
 	}
-	var a agreement
-	count := 0.0
-	for at := 0; at+step < len(ids); at += step {
-		entries := table[:(at+step+31)/32]
-		for m, logits := range map[engine.Model][]float32{exact: want, other: got} {
-			if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows,
-				logits, nil, nil); err != nil {
-				t.Fatal(err)
+	v := m.Vocab()
+	logits := make([]float32, stepTokens*v)
+	for at := 0; at+stepTokens < len(ids); at += stepTokens {
+		entries := table[:(at+stepTokens+31)/32]
+		if err := m.Step(ids[at:at+stepTokens], []int32{stepTokens}, []int32{int32(at)}, entries,
+			entries, rows, logits, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range stepTokens {
+			if next := at + i + 1; next >= firstCompared {
+				took(next, logits[i*v:][:v])
 			}
 		}
-		for i := range step {
-			if next := at + i + 1; next >= 64 {
-				v := exact.Vocab()
-				a.add(want[i*v:][:v], got[i*v:][:v], ids[next])
-				count++
-			}
-		}
-	}
-	return agreement{math.Exp(a.perplexity / count), a.likeliest / count, a.distance / count}
-}
-
-// add takes in one token: until the end, a has sums.
-func (a *agreement) add(want, got []float32, next int32) {
-	sums := [2]float64{logSum(want), logSum(got)}
-	apart := func(id int32) float64 {
-		return float64(want[id]) - sums[0] - (float64(got[id]) - sums[1])
-	}
-	a.perplexity += apart(next)
-	best := likeliest(want, 5)
-	if best[0] == argmax(got) {
-		a.likeliest++
-	}
-	for _, id := range best {
-		a.distance += math.Abs(apart(id)) / float64(len(best))
 	}
 }
 
