@@ -146,14 +146,6 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
 int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns,
                     const float *x, int32_t m, float *y, int32_t times, double *seconds, char *err,
                     size_t errlen);
-// Encodes rows vectors of dim elements in a format of the KV cache, which is its bits or one of
-// these, and decodes them into y, times times in seconds.
-enum { LS_E4M3 = 1, LS_E4M3_SCALED = 2 }; // without scales, and with one for each 64 elements
-int ls_kv_decode(int32_t format, const float *x, int32_t rows, int32_t dim, float *y,
-                 int32_t times, double *seconds, char *err, size_t errlen);
-// Has what is stored in the KV cache from now on rounded to LS_E4M3 or LS_E4M3_SCALED before, or
-// with 0 not.
-void ls_kv_rounding(int32_t format);
 // Reads bytes of memory in large pages, a multiple of 64 KiB, times times on all threads.
 int ls_read_memory(int64_t bytes, int32_t times, double *seconds, char *err, size_t errlen);
 // The path of the object that answers cblas_sgemm for a library such as libmlx.

@@ -118,9 +118,6 @@ struct KVFormat {
   // Both work in place, and do nothing where the format has no rotation.
   void rotate(float *x, int dim) const;
   void unrotate(float *x, int dim) const;
-  // Unless null, what rounds every vector before it is encoded: for measurements of formats that
-  // the cache does not have. No step may run while it is changed.
-  inline static void (*rounding)(float *x, int dim) = nullptr;
 };
 
 // Returns the sum of x over all parts of a network that is split over processes (ring.cc), or x

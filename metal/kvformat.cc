@@ -214,15 +214,6 @@ LS_CLONES void dequantise4(const uint8_t *__restrict src, int rows, int n, float
   }
 }
 
-// Returns the vector as a test wants it rounded; see KVFormat::rounding. It is valid until the next
-// call of this thread.
-const float *rounded(const float *x, int dim) {
-  static thread_local std::vector<float> copy; // threads of the pool never end
-  copy.assign(x, x + dim);
-  KVFormat::rounding(copy.data(), dim);
-  return copy.data();
-}
-
 } // namespace
 
 size_t KVFormat::row(int dim) const {
@@ -254,9 +245,6 @@ void KVFormat::unrotate(float *x, int dim) const {
 }
 
 void KVFormat::encode(const float *x, int dim, uint8_t *dst) const {
-  if (rounding != nullptr) {
-    x = rounded(x, dim);
-  }
   switch (bits) {
   case 32:
     std::memcpy(dst, x, dim * sizeof(float));

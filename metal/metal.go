@@ -23,8 +23,7 @@
 //	       quantised ones (quant.h; pack.cc packs them, rows.cc quantises activations,
 //	       quant_*.cc has a file for each instruction set), with float32 (matmul.cc)
 //	       ring.cc has the sums of a network that is split over processes
-//	       blas.cc OpenBLAS in front of MLX's own BLAS; for tests probe.cc single kernels, e4m3.cc
-//	       KV in fp8
+//	       blas.cc OpenBLAS in front of MLX's own BLAS; for tests probe.cc single kernels
 //
 // # On a CPU
 //
