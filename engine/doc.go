@@ -12,7 +12,7 @@
 // scheduler, where each waits until it is its agent's turn. When every block that it can possibly
 // need can be promised, it is admitted: it shares the part of its prompt that is in the cache,
 // and prefill starts behind that. It joins the very next step; no request waits for a batch to
-// end.
+// end. What the step computes for another request that begins alike it waits for, and shares then.
 //
 // A step is one call of Model.Step: one token for each request that decodes, and a chunk of the
 // prompts that prefill. In most steps the chunk is so large that the streams beside it keep half of
