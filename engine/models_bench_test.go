@@ -28,6 +28,7 @@ var benchUnits = []struct{ name, better string }{
 	{"alone-ttft-ns", "lower"}, {"beside-ttft-ns", "lower"}, {"ttft-beside/alone", "lower"},
 	{"p50-itl-ns", "lower"},
 	{"mean-ttft-ns", "lower"}, {"last-ttft-ns", "lower"}, {"computed-tokens", "lower"},
+	{"first-token-ns", "lower"}, {"first-token-cpu-ns", "lower"}, {"first-token/disk", "lower"},
 	{"tok/s", "higher"}, {"x-single", "higher"},
 }
 
