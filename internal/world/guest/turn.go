@@ -287,7 +287,11 @@ func (t *turn) remember() {
 		return
 	}
 	if t.want.cut() { // the engine may have been further, and ends the request at its next step
-		a.exists, a.left = yes, 0
+		if a.left = 0; !t.stepFault() {
+			a.exists = yes
+		} else if a.exists == no { // a step that fails leaves no memory, though the answer is whole
+			a.exists = maybe
+		}
 		return
 	}
 	a.exists, a.left = yes, t.leaves()
