@@ -38,9 +38,9 @@ func main() {
 		}
 		used := log[:8]
 		binary.LittleEndian.PutUint64(used, 0)
-		child := uintptr(0)
+		child, refused := uintptr(0), syscall.Errno(0)
 		if !first {
-			child, _, _ = syscall.RawSyscall6(syscall.SYS_CLONE, 0, 0, 0, 0, 0, 0)
+			child, _, refused = syscall.RawSyscall6(syscall.SYS_CLONE, 0, 0, 0, 0, 0, 0)
 		}
 		if child == 0 && len(text) > 0 {
 			keep(log)
@@ -53,6 +53,10 @@ func main() {
 		}
 		switch {
 		case first:
+		case refused != 0:
+			status[0] = 1
+			n := copy(log[len(used):], "fork: "+refused.Error())
+			binary.LittleEndian.PutUint64(used, uint64(n))
 		case child == 0:
 			os.Exit(0)
 		default:
