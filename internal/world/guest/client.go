@@ -371,6 +371,8 @@ func (c *client) pin(pinned bool, args script.Args) {
 		if !r.diskFault() && (a.left > 0 || !a.rotten) {
 			a.promise(max(a.left, a.promised, 1))
 		}
+	} else if !pinned {
+		a.pinned = no // so that its age or a quota may have deleted it before the answer
 	}
 	c.found(r)
 }
