@@ -72,8 +72,8 @@ type turns struct {
 	prompt bool        // the principal has a prompt to compute
 }
 
-// before reports whether a principal leaves a stream out sooner than another: it has more, or as many
-// and the oldest. place says where in s.running a stream is.
+// before reports whether a principal leaves a stream out sooner than another: it has more, or as
+// many and the oldest. place says where in s.running a stream is.
 func (t *turns) before(o *turns, place map[*sequence]int) bool {
 	if len(t.byWait) != len(o.byWait) {
 		return len(t.byWait) > len(o.byWait)
@@ -237,9 +237,9 @@ func (s *sched) divideBudget(prompts []*sequence, budget int) int {
 }
 
 // fills has a sequence fill its next block in this step, unless another one does that already and
-// has the same before it. Then it returns false: the sequence waits, and has the block from the other
-// one as soon as it is full (see catchUp). The other one has tokens in this step, so nobody waits for
-// what does not move; and the oldest prompt waits for nobody of its principal.
+// has the same before it. Then it returns false: the sequence waits, and has the block from the
+// other one as soon as it is full (see catchUp). The other one has tokens in this step, so nobody
+// waits for what does not move; and the oldest prompt waits for nobody of its principal.
 func (s *sched) fills(q *sequence) bool {
 	size := s.store.BlockTokens
 	i := q.computed / size

@@ -208,8 +208,8 @@ func (e *Engine) compute(b *batch) error {
 	return nil
 }
 
-// draw finds the token of each row: the model's pick, or one drawn from its logits. From the rows of
-// a draft that are of no use nothing is drawn.
+// draw finds the token of each row: the model's pick, or one drawn from its logits. From the rows
+// of a draft that are of no use nothing is drawn.
 func (e *Engine) draw(b *batch) {
 	e.next, e.logprobs = e.next[:0], e.logprobs[:0]
 	logits, best := e.logits, e.best
@@ -251,8 +251,8 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 	return token
 }
 
-// lookAhead gives a job the tokens that it can only get, and notes which are likely. Those that need
-// log-probabilities are drawn as all others.
+// lookAhead gives a job the tokens that it can only get, and notes which are likely. Those that
+// need log-probabilities are drawn as all others.
 func (e *Engine) lookAhead(j *job, now time.Time) {
 	q := j.seq
 	tokens, sure := j.mustFollow(q.tokens[q.prompt:])

@@ -191,8 +191,8 @@ func (s *sched) load() (l load) {
 }
 
 // catchUp takes over the blocks that others have computed since the sequence was admitted: of many
-// that arrive together with one system prompt, the first computes it. The sequence may have computed
-// the beginning of one of them itself, in what the first had left of a step.
+// that arrive together with one system prompt, the first computes it. The sequence may have
+// computed the beginning of one of them itself, in what the first had left of a step.
 func (s *sched) catchUp(q *sequence) {
 	size := s.store.BlockTokens
 	for {

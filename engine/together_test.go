@@ -10,9 +10,9 @@ import (
 
 // What the prompts of requests that come together begin with in common is computed once, whatever
 // the size of the steps and whichever of the requests is in them; and what two principals, or two
-// salts, have in common is computed for each. One of them goes on from its agent's memory, which ends
-// inside of a block. Every step that may have prompt tokens has some, though requests are cancelled
-// for which others wait.
+// salts, have in common is computed for each. One of them goes on from its agent's memory, which
+// ends inside of a block. Every step that may have prompt tokens has some, though requests are
+// cancelled for which others wait.
 func TestTogether(t *testing.T) {
 	for seed := range uint64(100) {
 		computed, least, err := together(seed, false)
@@ -28,8 +28,9 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// together has requests come that begin alike, of which some are cancelled where cancels is true. It
-// counts the tokens of their prompts that are computed, and those that have to be if none is cancelled.
+// together has requests come that begin alike, of which some are cancelled where cancels is true.
+// It counts the tokens of their prompts that are computed, and those that have to be if none is
+// cancelled.
 func together(seed uint64, cancels bool) (computed, least int, err error) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	const size = 4

@@ -30,8 +30,8 @@
 // Quantised weights stay quantised. On a CPU MLX multiplies them with scalar loops on one thread,
 // so a step is one MLX primitive of our own, with products of bytes by AVX-512 VNNI, AVX-VNNI,
 // AVX2, NEON or plain C++ (LOADSTONE_ISA; loadstone version says which), all the same to the last
-// bit. Activations are rounded to 8 bits in blocks of 32, which costs 0.4 % of perplexity, or to
-// 16, which costs nothing that can be measured (TestAgreement of server/service). A weight is
+// bit. Activations are rounded to 8 bits in blocks of 32, which costs up to 0.6 % of perplexity, or
+// to 16, which costs nothing that can be measured (TestAgreement of server/service). A weight is
 // stored as one run of cache lines, each thread reads its share from end to end, and no thread
 // sleeps between two products, so that the processor's prefetcher keeps up. One stream reads
 // weights and KV at 61 % (SmolLM2; weights alone 58) and 79 % (Gemma) of the 62 GB/s that both

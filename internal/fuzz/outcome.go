@@ -25,8 +25,8 @@ var (
 	elapsed = regexp.MustCompile(`(?m)^fuzz: elapsed.*execs: (\d+)(?:.*interesting: (\d+) ` +
 		`\(total: (\d+)\))?`)
 	corpus = regexp.MustCompile(`gathering baseline coverage: (\d+)/`)
-	failed = regexp.MustCompile(`(Failing input written to testdata/fuzz/|failure while testing seed ` +
-		`corpus entry: )(\S+)`)
+	failed = regexp.MustCompile(`(Failing input written to testdata/fuzz/|` +
+		`failure while testing seed corpus entry: )(\S+)`)
 )
 
 // read reads what a target's program has said.

@@ -26,13 +26,13 @@
 // episode begins. An instance of WebAssembly plays many seeds, with the image put back before each:
 // to make an instance costs as much as a tenth of a seed.
 //
-// With -native, on Linux on amd64 and arm64, the guest is a process instead, some six times as fast.
-// Further changes of its runtime make that like WebAssembly: one thread, no monitor, no random
-// numbers of the system, the same hashes and exponentials. It warms up, and forks for each episode.
-// A seed has the same log as in WebAssembly, byte for byte, which TestNative shows: what would make
-// the two ask for the time at other moments is left out of both, such as the collection of garbage
-// and statistics of the runtime's. Of 20 seeds the logs were the same on arm64 as well, emulated.
-// WebAssembly is the reference, and the only way on other systems.
+// With -native, on Linux on amd64 and arm64, the guest is a process instead, some six times as
+// fast. Further changes of its runtime make that like WebAssembly: one thread, no monitor, no
+// random numbers of the system, the same hashes and exponentials. It warms up, and forks for each
+// episode. A seed has the same log as in WebAssembly, byte for byte, which TestNative shows: what
+// would make the two ask for the time at other moments is left out of both, such as the collection
+// of garbage and statistics of the runtime's. Of 20 seeds the logs were the same on arm64 as well,
+// emulated. WebAssembly is the reference, and the only way on other systems.
 //
 // testing/synctest was the other way: its time is virtual too, but its goroutines run in parallel
 // and its randomness is the process's, so a seed does not replay. Serialising goroutines by hand

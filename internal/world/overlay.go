@@ -13,9 +13,9 @@ type change struct{ file, from, to string }
 
 // changes are what the guest's runtime has other than Go's. It shuffles goroutines, as the race
 // detector's does, by numbers that are the same on all processors; their stacks begin at a size at
-// which few must grow; it does not measure how long they wait and what it takes to give memory back,
-// for which it would ask for the time, the more often the more stacks and the heap grow; and it has
-// a time of its own.
+// which few must grow; it does not measure how long they wait and what it takes to give memory
+// back, for which it would ask for the time, the more often the more stacks and the heap grow; and
+// it has a time of its own.
 var changes = []change{
 	{"runtime/proc.go", "const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
 	{"runtime/proc.go", "newg = malg(stackMin)", "newg = malg(worldStack)"},
@@ -55,8 +55,8 @@ var wasmChanges = []change{
 }
 
 // linuxChanges are those for Linux, with the tag faketime, that make it as WebAssembly is: one
-// thread, no monitor, no random numbers of the system, and hashes and exponentials that are computed
-// without instructions that some processors have.
+// thread, no monitor, no random numbers of the system, and hashes and exponentials that are
+// computed without instructions that some processors have.
 var linuxChanges = []change{
 	{"runtime/proc.go", `const haveSysmon = GOARCH != "wasm"`, "const haveSysmon = false"},
 	{"runtime/proc.go", "func dolockOSThread() {", "func dolockOSThread() {\n\treturn"},

@@ -217,16 +217,16 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 	return true
 }
 
-// Sum returns a number for what a sequence's i-th block is to hold, tokens behind those of the blocks
-// before it. Sequences with a block in common have the same; others have the same by rare chance.
-// There are BlockTokens tokens.
+// Sum returns a number for what a sequence's i-th block is to hold, tokens behind those of the
+// blocks before it. Sequences with a block in common have the same; others have the same by rare
+// chance. There are BlockTokens tokens.
 func (st *Store) Sum(c *Claim, i int, tokens []int32) uint64 {
 	return st.index.sumAfter(&c.root, c.parent(i), tokens)
 }
 
-// Share gives a sequence a block that holds tokens as its i-th one, if there is such a block with its
-// slot: in place of its last block, of which it has computed a part of them, or behind that, in place
-// of a promised one. There are BlockTokens tokens. It reports whether it did.
+// Share gives a sequence a block that holds tokens as its i-th one, if there is such a block with
+// its slot: in place of its last block, of which it has computed a part of them, or behind that, in
+// place of a promised one. There are BlockTokens tokens. It reports whether it did.
 func (st *Store) Share(c *Claim, i int, tokens []int32) bool {
 	b := st.index.find(&c.root, c.parent(i), tokens)
 	if b == None || !st.slots.has(b) {

@@ -15,11 +15,12 @@ const (
 	allBytes = 4 << 30   // what a guest may have at all, as in WebAssembly
 )
 
-// main plays the first episode that comes from the host, which warms up what packages make when they
-// are first used. From then on it forks for each episode, so that all begin with the same memory. It
-// does nothing else meanwhile that the Go runtime could notice: it has one thread, and asks the
-// system itself. An episode is a key for its random numbers, its length in 4 bytes, and a script. An
-// answer is the status of the process in 4 bytes, the length of its log in 8, and the log.
+// main plays the first episode that comes from the host, which warms up what packages make when
+// they are first used. From then on it forks for each episode, so that all begin with the same
+// memory. It does nothing else meanwhile that the Go runtime could notice: it has one thread, and
+// asks the system itself. An episode is a key for its random numbers, its length in 4 bytes, and a
+// script. An answer is the status of the process in 4 bytes, the length of its log in 8, and the
+// log.
 func main() {
 	must(syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: allBytes, Max: allBytes}))
 	log, err := syscall.Mmap(-1, 0, logBytes, syscall.PROT_READ|syscall.PROT_WRITE,
