@@ -28,10 +28,7 @@ func (c *Claim) AppendSlots(dst []int32) []int32 {
 	return dst
 }
 
-// last returns the last block of the table, first if there is none.
-func (c *Claim) last() int32 { return c.parent(len(c.Blocks)) }
-
-// parent returns the block before the i-th one.
+// parent returns the block before the i-th one, first if there is none.
 func (c *Claim) parent(i int) int32 {
 	if i == 0 {
 		return first
