@@ -136,8 +136,8 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// An export that finds a file damaged sets it aside, as a turn does. What the pool has of the memory
-// is saved anew; what it has not, the agent's next turn computes, and says why.
+// An export that finds a file damaged sets it aside, as a turn does. What the pool has of the
+// memory is saved anew; what it has not, the agent's next turn computes, and says why.
 func TestExportOfDamaged(t *testing.T) {
 	for _, hot := range []bool{true, false} {
 		for place, fromEnd := range map[string]int{"last block": 12, "header": -20} {

@@ -307,8 +307,8 @@ func BenchmarkBatch(b *testing.B) {
 }
 
 // BenchmarkTogether measures the times to the first tokens of agents that come at once, with a
-// system prompt of 1000 tokens that is new and a question of 24 of their own, and how many tokens of
-// their prompts are computed.
+// system prompt of 1000 tokens that is new and a question of 24 of their own, and how many tokens
+// of their prompts are computed.
 func BenchmarkTogether(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, agents := range []int{2, 10, 100} {

@@ -55,11 +55,11 @@ func (m *memoryModel) WriteKV(block, slot, tokens int, src []byte) error {
 // BenchmarkRestore measures the first token of an agent's next question after a restart, where its
 // memory on disk has 32000 tokens, or 8000 where the context is shorter, beside a plain read of the
 // file, from its beginning to its end, in turns. The file is in the page cache or, cold, is dropped
-// from it before each. The engine has started, on a network that is loaded, when the question comes.
-// first-token-cpu-ns is the processor time until then, step-ns the second token's time: what a token
-// takes after as many others. The network is Gemma 3 270M, SmolLM2, or one of Gemma's shape that
-// computes nothing: then all of it is the restore. All figures are medians, because a disk that
-// others use as well is now and then slow.
+// from it before each. The engine has started, on a network that is loaded, when the question
+// comes. first-token-cpu-ns is the processor time until then, step-ns the second token's time: what
+// a token takes after as many others. The network is Gemma 3 270M, SmolLM2, or one of Gemma's shape
+// that computes nothing: then all of it is the restore. All figures are medians, because a disk
+// that others use as well is now and then slow.
 func BenchmarkRestore(b *testing.B) {
 	b.Run("model=none", func(b *testing.B) { benchRestore(b, &memoryModel{}, 32_000) })
 	for _, x := range []struct {

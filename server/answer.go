@@ -168,12 +168,7 @@ func (s *Server) streamAnswer(w *response, g *generate.Generation, out answerWri
 			e.send()
 		}
 	}
-	keepAlive := func() {
-		e.sendHead("")
-		e.buf = out.AppendKeepAlive(e.buf)
-		e.send()
-		e.flush()
-	}
+	keepAlive := func() { e.keepAlive(out.AppendKeepAlive) }
 	for pieces := range g.Pieces(keepAlive) {
 		sendStart()
 		e.buf = appendPieces(e.buf, pieces, out)

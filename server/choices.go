@@ -174,10 +174,7 @@ func (s *Server) streamChoices(
 			sent = time.Now()
 		case now := <-ticker.C:
 			if now.Sub(sent) >= generate.KeepAliveInterval {
-				e.sendHead("")
-				e.buf = outs[0].AppendKeepAlive(e.buf)
-				e.send()
-				e.flush()
+				e.keepAlive(outs[0].AppendKeepAlive)
 			}
 			continue
 		case <-ctx.Done():

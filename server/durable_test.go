@@ -88,8 +88,8 @@ func TestDurableTooLate(t *testing.T) {
 	}
 }
 
-// TestDurableDeleted: a turn whose agent is deleted before the disk has it is not saved, which is the
-// owner's doing: the answer says so, and the log has no error.
+// TestDurableDeleted: a turn whose agent is deleted before the disk has it is not saved, which is
+// the owner's doing: the answer says so, and the log has no error.
 func TestDurableDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})

@@ -45,6 +45,15 @@ func (e *eventStream) send() {
 	e.buf = e.buf[:0]
 }
 
+// keepAlive sends what appends appends, for a client that has heard nothing for a while, and the
+// head before it.
+func (e *eventStream) keepAlive(appends func(b []byte) []byte) {
+	e.sendHead("")
+	e.buf = appends(e.buf)
+	e.send()
+	e.flush()
+}
+
 func (e *eventStream) flush() {
 	if e.err == nil {
 		e.err = e.w.FlushError()

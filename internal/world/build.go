@@ -27,7 +27,7 @@ var wasm = target{program: "guest.wasm", os: "wasip1", arch: "wasm",
 	args: []string{"-buildmode=c-shared", "-tags=invariants"}, changes: wasmChanges,
 	added: wasmAdded}
 
-// linux runs as a process, some seven times as fast. See Processes.
+// linux runs as a process, which is faster: see the package's documentation, and Processes.
 var linux = target{program: "guest", os: "linux", arch: runtime.GOARCH,
 	args: []string{"-tags=invariants,world,faketime"}, changes: linuxChanges, added: linuxAdded}
 

@@ -26,7 +26,7 @@ func openNative(path string, b Build) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.processes = append(g.processes, p)
+	g.processes.put(p)
 	return g, nil
 }
 
@@ -88,13 +88,8 @@ func (p *process) play(key [32]byte, text string) (status int, log []byte, err e
 
 // runNative plays an episode in a process.
 func (g *Guest) runNative(s script.Script) (Result, error) {
-	g.mu.Lock()
-	var p *process
-	if n := len(g.processes); n > 0 {
-		p, g.processes = g.processes[n-1], g.processes[:n-1]
-	}
-	g.mu.Unlock()
-	if p == nil {
+	p, ok := g.processes.take()
+	if !ok {
 		var err error
 		if p, err = g.newProcess(); err != nil {
 			return Result{}, fmt.Errorf("the start of the guest: %w", err)
@@ -105,9 +100,7 @@ func (g *Guest) runNative(s script.Script) (Result, error) {
 		p.end()
 		return Result{}, fmt.Errorf("the process of the guest: %w", err)
 	}
-	g.mu.Lock()
-	g.processes = append(g.processes, p)
-	g.mu.Unlock()
+	g.processes.put(p)
 	r := Result{Log: log}
 	if status != 0 {
 		err = fmt.Errorf("wait status %#x", status)

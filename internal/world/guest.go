@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -46,9 +45,8 @@ type Guest struct {
 	module  wazero.CompiledModule
 	started *image // after its start
 
-	mu        sync.Mutex
-	idle      []*instance
-	processes []*process // that are idle
+	instances idle[*instance]
+	processes idle[*process]
 }
 
 const (
@@ -147,16 +145,14 @@ func (g *Guest) With(ctx context.Context, env ...string) (*Guest, error) {
 
 // Close frees the guest.
 func (g *Guest) Close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, p := range g.processes {
+	for p, ok := g.processes.take(); ok; p, ok = g.processes.take() {
 		p.end()
 	}
 	ctx := context.Background()
-	for _, in := range g.idle {
+	for in, ok := g.instances.take(); ok; in, ok = g.instances.take() {
 		in.module.Close(ctx)
 	}
-	if g.processes, g.idle = nil, nil; g.runtime == nil || g.of != nil {
+	if g.runtime == nil || g.of != nil {
 		return nil
 	}
 	err := g.runtime.Close(ctx)

@@ -82,13 +82,8 @@ type instance struct {
 
 // instance returns an instance that no episode has, with the image in it.
 func (g *Guest) instance(ctx context.Context) (*instance, error) {
-	g.mu.Lock()
-	var in *instance
-	if n := len(g.idle); n > 0 {
-		in, g.idle = g.idle[n-1], g.idle[:n-1]
-	}
-	g.mu.Unlock()
-	if in == nil {
+	in, ok := g.instances.take()
+	if !ok {
 		h := new(host)
 		m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(h))
 		if err != nil {
@@ -107,9 +102,7 @@ func (g *Guest) instance(ctx context.Context) (*instance, error) {
 // guest's runtime asks for more only where there is less than it needs (see changes), so that it
 // does not see how much there is.
 func (g *Guest) release(in *instance) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.idle = append(g.idle, in)
+	g.instances.put(in)
 }
 
 // play plays an episode, and returns the addresses between which it may have written.

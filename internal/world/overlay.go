@@ -31,7 +31,8 @@ var changes = []change{
 var wasmChanges = []change{
 	{"runtime/mem_wasm.go", "grow := (bl + n - blocMax) / physPageSize",
 		"grow := max(0, int32((bl+n)/physPageSize)-currentMemory())"},
-	{"runtime/os_wasip1.go", "func nanotime1() int64 {", "func nanotime1() int64 {\n\treturn worldTime()"},
+	{"runtime/os_wasip1.go", "func nanotime1() int64 {",
+		"func nanotime1() int64 {\n\treturn worldTime()"},
 	{"runtime/os_wasip1.go", "func walltime1() (sec int64, nsec int32) {",
 		`func walltime1() (sec int64, nsec int32) {
 	now := worldTime()
@@ -78,7 +79,8 @@ var linuxChanges = []change{
 	var waitms int32
 `},
 	{"runtime/time_fake.go", "var faketime int64 = 1257894000000000000", "var faketime int64"},
-	{"runtime/time_fake.go", "func nanotime() int64 {", "func nanotime() int64 {\n\treturn worldTime()"},
+	{"runtime/time_fake.go", "func nanotime() int64 {",
+		"func nanotime() int64 {\n\treturn worldTime()"},
 	{"runtime/time_fake.go", "func time_now() (sec int64, nsec int32, mono int64) {",
 		`func time_now() (sec int64, nsec int32, mono int64) {
 	now := worldTime()

@@ -125,8 +125,8 @@ func (m *File) Another() (*File, bool) {
 func (m *File) Close() error { return m.file.f.Close() }
 
 // Quarantine sets a file aside that was opened for an agent, if why says that it is of no use,
-// unless the agent has another one by now. Whoever reads a file calls it with what went wrong. A
-// pin stays, for the agent's next file: its owner has not unpinned it.
+// unless the agent has another one by now. Each reader of a file must call it with the error of
+// its reading. A pin stays, for the agent's next file: its owner has not unpinned it.
 func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	if !useless(why) {
 		return
