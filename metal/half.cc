@@ -106,7 +106,7 @@ LS_WIDTHS(void, half_tile, any_half,
 // The index in tile_rows of the largest tile whose sums stay in registers: with 14 rows they would
 // need 28 registers with AVX2 and 56 with NEON.
 int largest() {
-#if defined(__x86_64__) && !defined(LS_ONLY_AVX2)
+#if defined(__x86_64__) && !defined(LS_NO_AVX512)
   static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
   return wide ? 0 : 1;
 #else

@@ -118,7 +118,7 @@ void neon(const uint8_t *w, const float *x, int columns, float *y, int ldy, int 
 const std::vector<Widening> &widenings() {
   static const std::vector<Widening> all = {
 #if defined(__x86_64__)
-#ifndef LS_ONLY_AVX2
+#ifndef LS_NO_AVX512
       {"avx512", [] { return __builtin_cpu_supports("avx512f") != 0; }, LS_TILES(avx512)},
 #endif
       {"f16c",

@@ -109,7 +109,7 @@ struct Isa {
 const Isa &scalar();
 const Isa *avx2(); // null where this was not compiled for x86
 const Isa *avxvnni();
-const Isa *avx512(); // null also with LS_ONLY_AVX2 (simd.h)
+const Isa *avx512(); // null also with LS_NO_AVX512 (simd.h)
 const Isa *neon(); // null where this was not compiled for ARM
 
 // The instruction set in use: the best that is here, or the one that LOADSTONE_ISA names.

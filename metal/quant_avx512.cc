@@ -5,7 +5,7 @@
 
 #include "quant.h"
 
-#if defined(__x86_64__) && !defined(LS_ONLY_AVX2)
+#if defined(__x86_64__) && !defined(LS_NO_AVX512)
 
 #include <immintrin.h>
 

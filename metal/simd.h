@@ -1,6 +1,6 @@
 // Vectors in the portable form of GCC and Clang. On x86 LS_CLONES compiles a function for AVX-512,
 // for AVX2 and for any processor, and the loader picks one. A function that such a function calls
-// must be LS_INLINE, or it is compiled for any processor only. With LS_ONLY_AVX2 defined nothing is
+// must be LS_INLINE, or it is compiled for any processor only. With LS_NO_AVX512 defined nothing is
 // compiled for AVX-512, to measure on a processor that has it how one without it would do.
 //
 // LS_WIDTHS defines a function that calls f<LANES>, a template over the length of its vectors, with
@@ -16,7 +16,7 @@
 #include <cstring>
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#ifdef LS_ONLY_AVX2
+#ifdef LS_NO_AVX512
 #define LS_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #define LS_WIDTH_16(result, name, f, parameters, ...)
 #else
