@@ -75,7 +75,7 @@ func TestPortableISA(t *testing.T) {
 	}
 	from := startOn(t, model, BackendMLX, "-agents-dir", t.TempDir())
 	best := kernels(t)
-	for _, isa := range []string{"avxvnni", "avx2", "neon", "scalar"} {
+	for _, isa := range []string{"avx-vnni", "avx2", "neon", "scalar"} {
 		t.Setenv("LOADSTONE_ISA", isa)
 		if said := kernels(t); said != best { // this processor has it
 			t.Logf("from%s to%s", best, said)
