@@ -460,15 +460,15 @@ func TestExportImport(t *testing.T) {
 func TestCreate(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
-	if m, err := e.Principal("").Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved ||
+	if m, err := e.Principal("").Create("ann", false); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved ||
 		m.Tier != "disk" || m.Created.IsZero() {
 		t.Errorf("created: %+v, %v", m, err)
 	}
-	if _, err := e.Principal("").Create("ann"); !errors.Is(err, ErrExists) {
+	if _, err := e.Principal("").Create("ann", false); !errors.Is(err, ErrExists) {
 		t.Errorf("created twice: %v", err)
 	}
 	drainTokens(submit(t, e, t.Context(), "bob", count(1, 9), 1))
-	if _, err := e.Principal("").Create("bob"); !errors.Is(err, ErrExists) {
+	if _, err := e.Principal("").Create("bob", false); !errors.Is(err, ErrExists) {
 		t.Errorf("created over a memory in the pool: %v", err)
 	}
 	var file bytes.Buffer
@@ -492,7 +492,7 @@ func TestCreate(t *testing.T) {
 	if m, err := there.Principal("").Import(&file); err != nil || m.Agent != "ann" || m.Tokens != 0 {
 		t.Errorf("import: %+v, %v", m, err)
 	}
-	if _, err := start(t, Config{Model: newFake()}).Principal("").Create("ann"); !errors.Is(err, ErrNoDir) {
+	if _, err := start(t, Config{Model: newFake()}).Principal("").Create("ann", false); !errors.Is(err, ErrNoDir) {
 		t.Errorf("without a directory: %v", err)
 	}
 }

@@ -496,7 +496,7 @@ func engineWithFiles(b *testing.B, files int) *Engine {
 	}
 	p := e.Principal("")
 	for i := range files {
-		if _, err := p.Create(fmt.Sprintf("agent-%d", i)); err != nil {
+		if _, err := p.Create(fmt.Sprintf("agent-%d", i), false); err != nil {
 			b.Fatal(err)
 		}
 	}

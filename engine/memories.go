@@ -151,7 +151,7 @@ func unknownMemory(agent kv.Agent) Memory {
 
 func (m *Memory) agent() kv.Agent { return kv.Agent{Principal: m.Principal, Name: m.Agent} }
 
-func (e *Engine) create(agent kv.Agent) (Memory, error) {
+func (e *Engine) create(agent kv.Agent, durable bool) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
@@ -163,14 +163,14 @@ func (e *Engine) create(agent kv.Agent) (Memory, error) {
 	if ok, err := e.knows(agent); ok || err != nil {
 		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent.Name, ErrExists))
 	}
-	if err := e.disk.store.Create(agent); err != nil {
+	if err := e.disk.store.Create(agent, durable); err != nil {
 		return Memory{}, err
 	}
-	return e.made(agent, Memory{Tier: TierDisk, Saved: true, Created: time.Now()})
+	return e.made(agent, Memory{Tier: TierDisk, Saved: true, Durable: durable, Created: time.Now()})
 }
 
-// made returns a memory that was just made: as it is, or as it was made if another request has
-// deleted it since.
+// made returns a memory that was just made: as it is, or as it was made if it has been deleted
+// since.
 func (e *Engine) made(agent kv.Agent, as Memory) (Memory, error) {
 	m, err := e.inspect(agent)
 	if errors.Is(err, ErrNoMemory) {
@@ -347,9 +347,6 @@ func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
 	}
 	if err := e.save(agent); err != nil {
 		return err
-	}
-	if _, ok := e.disk.store.Find(agent); !ok {
-		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
 	return e.disk.store.SetDurable(agent, durable)
 }

@@ -87,9 +87,11 @@ func (p Principal) DiskBytes() int64 {
 	return p.engine.disk.store.Sizes()[p.id]
 }
 
-// Create makes an agent with an empty memory, which is on disk before Create returns. It fails with
-// ErrExists if the agent has a memory.
-func (p Principal) Create(agent string) (Memory, error) { return p.engine.create(p.agent(agent)) }
+// Create makes an agent with an empty memory, which is on disk before Create returns, and so is that
+// the agent is durable (see SetDurable). It fails with ErrExists if the agent has a memory.
+func (p Principal) Create(agent string, durable bool) (Memory, error) {
+	return p.engine.create(p.agent(agent), durable)
+}
 
 // Knows reports whether an agent has a memory. It waits for a step only where there is none on
 // disk.

@@ -79,16 +79,9 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 	if err := checkAgentName("agent_id", id); err != nil {
 		return err
 	}
-	agents := b.of(w)
-	m, err := agents.Create(id)
+	m, err := b.of(w).Create(id, body.Durable)
 	if err != nil {
 		return err
-	}
-	if body.Durable {
-		if err := agents.SetDurable(id, true); err != nil {
-			return err
-		}
-		m.Durable = true
 	}
 	w.Header().Set("Location", "/v1/agents/"+m.Agent)
 	return writeJSON(w, http.StatusCreated, s.agentInfo(m))

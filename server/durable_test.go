@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,57 @@ func TestDurableDeleted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDurableFromCreation: an agent is durable from its creation on, although its memory is deleted,
+// here because of its age, before the creation is answered, which waits for a step.
+func TestDurableFromCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		model := &echoModel{delay: time.Hour}
+		s, e := start(t, Config{DurableWait: 24 * time.Hour}, engine.Config{Model: model,
+			Dir: t.TempDir(), SaveAfter: 24 * time.Hour, TTL: time.Minute}, byteText{})
+		defer e.Close()
+		l := listen(t, s)
+		ask := func(request string) chan string {
+			answer := make(chan string, 1)
+			go func() { answer <- l.exchange(t, request) }()
+			synctest.Wait()
+			return answer
+		}
+		ask(post(say("steps of an hour")))
+		for _, x := range []struct {
+			name, request, want string
+		}{
+			{"creation", postTo("/v1/agents", `{"agent_id":"ada","durable":true}`), `"durable":true`},
+			{"what is left", get("/v1/agents/ada"), "HTTP/1.1 404 "},
+			{"first turn", post(say("hi"), "X-Agent-ID: ada"), "X-Durable: saved\r\n"},
+		} {
+			if got := <-ask(x.request); !strings.Contains(got, x.want) {
+				t.Errorf("%s: %q, want %q", x.name, got, x.want)
+			}
+		}
+	})
+}
+
+// TestMarkOnFullDisk: a disk without room for the mark of an agent is told as a full disk.
+func TestMarkOnFullDisk(t *testing.T) {
+	tap := &filestest.Tap{System: files.OS{}, Before: func(op filestest.Op, _ string) error {
+		if op == filestest.Mark {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
+	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Files: tap},
+		byteText{})
+	for _, request := range []string{
+		postTo("/v1/agents", `{"agent_id":"ada","durable":true}`),
+		postTo("/v1/agents/ada/pin", ""),
+	} {
+		got := listen(t, s).exchange(t, request)
+		if !strings.HasPrefix(got, "HTTP/1.1 507 ") || !strings.Contains(got, `"disk_full"`) {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
 }
 
 // TestDurableAgent: an agent that was created or pinned as durable has every answer wait for the

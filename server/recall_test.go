@@ -109,7 +109,7 @@ func TestRecall(t *testing.T) {
 				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"},
 					test.text)
 				if known, err := e.Principal("").Knows("ada"); err == nil && !known {
-					e.Principal("").Create("ada")
+					e.Principal("").Create("ada", false)
 				}
 				return s, e
 			}

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -29,7 +30,8 @@ func (s *Store) AnyDurable() bool {
 	return len(s.durable) > 0
 }
 
-// mark makes or removes an empty file, which is on disk, synced, before it returns.
+// mark makes or removes an empty file, which is on disk, synced, before it returns. On a full disk
+// it deletes nothing to make room.
 func (s *Store) mark(sys files.System, path string, there bool) error {
 	var err error
 	if there {
@@ -37,17 +39,28 @@ func (s *Store) mark(sys files.System, path string, there bool) error {
 	} else {
 		err = removeFile(sys, path)
 	}
+	if isFull(err) {
+		return fmt.Errorf("%w: a mark of an agent does not fit: %w", ErrDiskFull, err)
+	}
 	if err != nil {
 		return err
 	}
 	return sys.SyncDir(s.dir)
 }
 
-// SetDurable says whether each answer to an agent waits until it is on disk. That itself is on
-// disk, synced, before it returns.
+// SetDurable says whether each answer to an agent that has a snapshot waits until it is on disk.
+// That itself is on disk, synced, before it returns.
 func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
 	s.change.Lock()
 	defer s.change.Unlock()
+	if _, ok := s.Find(agent); !ok {
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
+	}
+	return s.setDurable(agent, durable)
+}
+
+// setDurable is SetDurable of any agent. The caller holds change.
+func (s *Store) setDurable(agent kv.Agent, durable bool) error {
 	name := FileName(agent)
 	path := s.durablePath(name)
 	err := s.owning(agent, s.grant(agent), func(sys files.System) error {

@@ -194,6 +194,8 @@ func (s *Store) Import(principal string, r io.Reader, hold func(agent kv.Agent) 
 	if err := hold(h.Agent); err != nil {
 		return h, err
 	}
+	s.change.Lock()
+	defer s.change.Unlock()
 	return kept, s.install(kept, s.grant(h.Agent), makesRoomOnce, place, func(w io.Writer) error {
 		n := len(kept.encode())
 		before := p.with(kept)

@@ -19,6 +19,8 @@ func (s *Store) save(snap *Snapshot) error {
 	if snap.Spare {
 		room = takesRoom
 	}
+	s.change.Lock()
+	defer s.change.Unlock()
 	return s.install(snap.header, snap.grant, room, atOnce, func(w io.Writer) error {
 		if snap.stale.Load() { // dropped while it waited for other changes of the store
 			return ErrSuperseded
@@ -27,18 +29,23 @@ func (s *Store) save(snap *Snapshot) error {
 	})
 }
 
-// Create writes a memory without tokens for an agent that has none, or fails with ErrExists.
-func (s *Store) Create(agent kv.Agent) error {
+// Create writes a memory without tokens for an agent that has none, or fails with ErrExists. The
+// agent is durable from then on if that is wanted, even if something deletes the memory at once.
+func (s *Store) Create(agent kv.Agent, durable bool) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
+	}
 	h := s.match
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
-	return s.install(h, s.grant(agent), makesRoom, atOnce, func(w io.Writer) error {
-		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
-			return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
-		}
-		return empty.write(w)
-	})
+	err := s.install(h, s.grant(agent), makesRoom, atOnce, empty.write)
+	if err != nil || !durable {
+		return err
+	}
+	return s.setDurable(agent, true)
 }
 
 // atOnce is for an installation that nothing else has to happen with.
@@ -78,14 +85,12 @@ const (
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
 // Beyond the quota and on a disk that is full, others go if need be, in the order of next. at calls
 // take, which puts the file in place. grant is the lease that the agent must have then, if others
-// use the directory.
+// use the directory. The caller holds change.
 func (s *Store) install(h Header, grant lease, room rooming, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
 		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, n, maxAgent)
 	}
-	s.change.Lock()
-	defer s.change.Unlock()
 	size := s.sizeOf(h.fileBytes(len(h.encode())))
 	fill = s.sealing(FileName(h.Agent), fill)
 	if room == takesRoom && !s.hasRoom(size, h.Agent) {

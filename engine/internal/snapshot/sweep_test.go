@@ -205,7 +205,7 @@ func (tr *trial) episode() {
 	}
 	tr.save("ann", 3)
 	tr.save("bob", 4)
-	tr.change("new", 0, tr.store.Create(named("new")))
+	tr.change("new", 0, tr.store.Create(named("new"), false))
 	tr.save("ann", 9) // in place of the one before
 	tr.pin("bob", true)
 	tr.setDurable("ann", true)

@@ -241,17 +241,7 @@ func (c *client) create(args script.Args) {
 	durable := args.Yes("durable")
 	body := fmt.Sprintf(`{"agent_id":%q,"durable":%v}`, c.agent.name, durable)
 	was := c.agent.exists
-	r, ok := c.ask(nil, "POST", "/v1/agents", body, http.StatusCreated, http.StatusConflict,
-		http.StatusNotFound)
-	if r.status == http.StatusNotFound {
-		// It is created, then marked as durable. Before that, it may be deleted: by another client,
-		// to make room on a full disk or in a quota, or because of its age.
-		if !durable || !r.diskFault() && !c.world.forgetful() && c.agent.clients == 1 {
-			c.world.fail("refusal", "status 404 for a creation: %s", r.body)
-		}
-		c.agent.uncertain()
-		return
-	}
+	r, ok := c.ask(nil, "POST", "/v1/agents", body, http.StatusCreated, http.StatusConflict)
 	switch {
 	case !ok || !c.calm(r):
 		c.agent.uncertain()
