@@ -67,7 +67,7 @@ func parseAsk(e *env, args []string) (*question, error) {
 	f.BoolVar(&q.remote, "allow-remote", false, "allow an address that is not this machine's")
 	var access accessOptions
 	access.flags(f)
-	if err := f.parse(args); err != nil {
+	if err := f.parseLeading(args); err != nil {
 		return nil, err
 	}
 	q.text = strings.Join(f.Args(), " ")

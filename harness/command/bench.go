@@ -205,11 +205,11 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the "+
 		"measurement is invalid: the client itself could explain it; with 5 when the requests are "+
 		"too few to tell")
-	set, err := f.parseBeforeServe(args)
-	if err != nil {
+	var set map[string]bool
+	var err error
+	if o.serve, set, err = f.parseBeforeServe(args, 0); err != nil {
 		return nil, err
 	}
-	o.serve = f.Args()
 	if err := o.check(set); err != nil {
 		return nil, err
 	}

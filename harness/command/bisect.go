@@ -434,10 +434,10 @@ func parseBisect(e *env, args []string) (*bisectOptions, error) {
 		"loadstone-results/bisect- and the two commits")
 	f.BoolVar(&b.json, "json", false, "print JSON instead of text")
 	b.modelFlags(f)
-	if _, err := f.parseBeforeServe(args); err != nil {
+	var err error
+	if b.serve, _, err = f.parseBeforeServe(args, 0); err != nil {
 		return nil, err
 	}
-	b.serve = f.Args()
 	return o, o.check(*scenarioName)
 }
 

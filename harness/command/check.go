@@ -235,11 +235,11 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 		"of the prompts; with -url the default is another one each time")
 	f.BoolVar(&o.variants, "variants", false,
 		"fail for variants as well: answers that differ, but are not corrupt")
-	set, err := f.parseBeforeServe(args)
-	if err != nil {
+	var set map[string]bool
+	var err error
+	if o.serve, set, err = f.parseBeforeServe(args, 0); err != nil {
 		return nil, err
 	}
-	o.serve = f.Args()
 	for name, v := range map[string]int{
 		"agents": o.audit.Agents, "turns": o.audit.Turns, "aborts": o.audit.Aborts} {
 		if v < 1 || v > 1000 {

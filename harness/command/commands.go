@@ -8,12 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
 	"loadstone/harness/table"
-	"loadstone/internal/helptext"
 )
 
 // A command is one of the program's subcommands.
@@ -149,57 +147,4 @@ func oneLine(err error) string {
 		b.WriteString(line)
 	}
 	return b.String()
-}
-
-// A flagSet is a command's flags and what its -h says.
-type flagSet struct {
-	*flag.FlagSet
-	stdout          io.Writer
-	about, examples string
-}
-
-func flags(name, about, examples string, stdout io.Writer) *flagSet {
-	f := &flagSet{flag.NewFlagSet(name, flag.ContinueOnError), stdout, about, examples}
-	f.SetOutput(io.Discard)
-	f.Usage = func() {} // package flag prints it after every mistake; here a mistake gets one line
-	return f
-}
-
-// parse parses a command's flags. -h prints the help; the error of a mistake says how to get it.
-func (f *flagSet) parse(args []string) error {
-	err := f.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		f.help()
-	case err != nil:
-		return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
-	}
-	return err
-}
-
-// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells
-// which were set.
-func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err error) {
-	if err := f.parse(args); err != nil {
-		return nil, err
-	}
-	if f.NArg() > 0 && !slices.Contains(args, "--") {
-		return nil, usageError("unexpected argument %q; loadstone %s -h lists the flags",
-			f.Arg(0), f.Name())
-	}
-	set = map[string]bool{}
-	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
-	return set, nil
-}
-
-func (f *flagSet) help() {
-	fmt.Fprintf(f.stdout, "usage: loadstone %s %s\n\n%s\n",
-		f.Name(), findCommand(f.Name()).args, f.about)
-	any := false
-	f.VisitAll(func(*flag.Flag) { any = true })
-	if any {
-		fmt.Fprint(f.stdout, "\nFlags:\n")
-		helptext.Flags(f.stdout, f.FlagSet)
-	}
-	fmt.Fprintf(f.stdout, "\nExamples:\n%s", f.examples)
 }

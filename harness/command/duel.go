@@ -37,7 +37,7 @@ var sideNames = [2]string{"base", "head"}
 
 // flags declares those of a measurement. The function it returns is called after parsing and tells
 // whether there is one.
-func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
+func (d *duel) flags(f *flagSet) func(aa bool) (bool, error) {
 	o := &d.bench
 	var urls, commands [2]string
 	for i, name := range sideNames {
@@ -53,21 +53,18 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 		"another one each time")
 	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: "+
 		"loadstone-results/gate- and the time")
-	return func(args []string, aa bool) (bool, error) {
+	return func(aa bool) (bool, error) {
 		any := aa
 		for i := range sideNames {
 			any = any || urls[i] != "" || commands[i] != ""
 		}
 		if !any {
-			if f.NArg() > 0 {
-				return false, usageError("unexpected argument %q; loadstone gate -h lists the flags", f.Arg(0))
+			if len(o.serve) > 0 {
+				return false, usageError("flags after -- are for servers that gate starts; want " +
+					"-base-cmd, -head-cmd or -aa")
 			}
 			return false, nil
 		}
-		if f.NArg() > 0 && !slices.Contains(args, "--") {
-			return false, usageError("unexpected argument %q; flags of serve come after --", f.Arg(0))
-		}
-		o.serve = f.Args()
 		return true, d.check(f, urls, commands, aa)
 	}
 }

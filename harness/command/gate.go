@@ -349,14 +349,14 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		".accepted in place of .txt")
 	o.ci.flags(f)
 	finish := d.flags(f)
-	if err := f.parse(args); err != nil {
+	var err error
+	if d.bench.serve, _, err = f.parseBeforeServe(args, 0); err != nil {
 		return nil, err
 	}
 	selected(&o.compared)
 	if o.accepted == "" && o.base != "" {
 		o.accepted = strings.TrimSuffix(o.base, ".txt") + ".accepted"
 	}
-	var err error
 	if o.Effects, err = gate.ParseEffects(*effects); err != nil {
 		return nil, usageError("-effect: %w", err)
 	}
@@ -369,7 +369,7 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		return nil, usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant",
 			o.MinRuns)
 	}
-	measuring, err := finish(args, o.aa != "")
+	measuring, err := finish(o.aa != "")
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -161,33 +160,20 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 		"`address` that does the same when it gets a POST, such as "+
 			"http://127.0.0.1:8000/reset_prefix_cache")
 
-	// The file may come before flags or after them.
-	own, serve := args, []string(nil)
-	if i := slices.Index(args, "--"); i >= 0 {
-		own, serve = args[:i], args[i+1:]
-	}
-	if err := f.parse(own); err != nil {
+	serve, set, err := f.parseBeforeServe(args, 1)
+	if err != nil {
 		return nil, err
 	}
 	if f.NArg() == 0 {
 		return nil, usageError("want a scenario file; loadstone init writes an example")
 	}
 	path := f.Arg(0)
-	if err := f.parse(f.Args()[1:]); err != nil {
-		return nil, err
-	}
-	if f.NArg() > 0 {
-		return nil, usageError("unexpected argument %q; run takes one scenario file", f.Arg(0))
-	}
-	var err error
 	if o.file, err = scenario.Read(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, usageError("%s does not exist; loadstone init %[1]s writes an example there", path)
 	}
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	set := map[string]bool{}
-	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
 	o.serve = append(slices.Clone(o.file.Serve), serve...)
 	o.access.with(o.file.Body, o.file.Headers)
 	o.access.forms = formsOf(o.file.Load.Sessions)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -193,28 +192,11 @@ func parseSoak(e *env, args []string) (*soakOptions, error) {
 		"`interval` at which to restart the server, between requests; agents then continue")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; default: another one each time")
 
-	own, serve, path := args, []string(nil), ""
-	for i, arg := range args {
-		if arg == "--" {
-			own, serve = args[:i], args[i+1:]
-			break
-		}
-	}
-	if err := f.parse(own); err != nil {
+	serve, set, err := f.parseBeforeServe(args, 1)
+	if err != nil {
 		return nil, err
 	}
-	if f.NArg() > 0 {
-		path = f.Arg(0)
-		if err := f.parse(f.Args()[1:]); err != nil {
-			return nil, err
-		}
-	}
-	if f.NArg() > 0 {
-		return nil, usageError("unexpected argument %q; soak takes one scenario file", f.Arg(0))
-	}
-	set := map[string]bool{}
-	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
-	if err := o.check(path); err != nil {
+	if err := o.check(f.Arg(0)); err != nil {
 		return nil, err
 	}
 	if !set["seed"] {
