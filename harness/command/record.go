@@ -257,6 +257,9 @@ func summaryLine(s proxy.Stats) string {
 		line += fmt.Sprintf(" (%.0f %% cached)", 100*float64(s.Cached)/float64(s.Prompt))
 	}
 	line += fmt.Sprintf(", %d answer tokens", s.Output)
+	if s.Unsent > 0 {
+		line += fmt.Sprintf(", %d did not reach the server", s.Unsent)
+	}
 	if s.InFlight > 0 {
 		line += fmt.Sprintf(", %d in flight", s.InFlight)
 	}
@@ -272,13 +275,18 @@ func (o *recordOptions) printSummary(e *env, s proxy.Stats) {
 			fmt.Fprintf(e.stdout, "  %d %s\n", n, fmt.Sprintf(format, args...))
 		}
 	}
+	note(s.Unsent, "did not reach the server; the first because %s", s.WhyUnsent)
 	note(s.Refused, "refused by the server, and not recorded")
 	note(s.Broken, "broke off; recorded as far as the answer came")
 	note(s.Unread, "not recorded; the first because %s", s.Why)
 	note(s.Others, "on other routes, forwarded and not recorded")
 	note(s.Orphans, "that continue an answer that was not recorded; each begins a session")
 	note(s.Masked, "keys in texts, replaced by [key]")
-	if s.Calls == 0 {
+	switch {
+	case s.Calls == 0 && s.Unsent > 0:
+		fmt.Fprintf(e.stdout, "nothing was recorded; is the server at %s running?\n", o.to.Host)
+		return
+	case s.Calls == 0:
 		fmt.Fprintf(e.stdout, "nothing was recorded; did the agent use this address?\n")
 		return
 	}

@@ -82,6 +82,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.failure = "the agent broke off before the answer"
 			return
 		}
+		x.unsent = err
 		refuse(w, http.StatusBadGateway,
 			"loadstone record cannot reach "+p.to.Host+": "+without(err))
 		return
@@ -266,6 +267,7 @@ type exchange struct {
 	ended   time.Duration
 	request *spool
 	failure string // why the answer is incomplete; "" if it is complete
+	unsent  error  // why the server could not be reached; nil if it was
 
 	status                int
 	contentType, encoding string

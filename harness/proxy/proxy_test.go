@@ -456,7 +456,10 @@ func TestBreaks(t *testing.T) {
 		}
 	}
 	assert.DeepEqual(t, failures, []string{"the server broke off", "the agent broke off"})
-	assert.Equal(t, s.recorder.Stats().Broken, 3)
+	stats := s.recorder.Stats()
+	assert.Equal(t, stats.Broken, 2)
+	assert.Equal(t, stats.Unsent, 1)
+	assert.Assert(t, strings.Contains(stats.WhyUnsent, "connection refused"), stats.WhyUnsent)
 }
 
 // No key that an agent shows in a header, a cookie or an address is written, also where it stands

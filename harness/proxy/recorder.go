@@ -50,6 +50,8 @@ type Stats struct {
 	Sessions, Calls        int
 	Prompt, Cached, Output int    // tokens, as the server counted them
 	Refused                int    // requests that the server refused; they are not recorded
+	Unsent                 int    // requests that did not reach the server
+	WhyUnsent              string // the error of the first Unsent
 	Broken                 int    // incomplete answers; they are recorded as far as they came
 	Unread                 int    // requests or answers that could not be parsed; not recorded
 	Why                    string // the error of the first Unread
@@ -221,6 +223,12 @@ func (r *Recorder) count(change func(s *Stats)) {
 func (r *Recorder) take(x *exchange) {
 	r.mask.add(x.keys)
 	switch {
+	case x.unsent != nil:
+		r.count(func(s *Stats) {
+			s.Unsent++
+			s.WhyUnsent = cmp.Or(s.WhyUnsent, without(x.unsent))
+		})
+		return
 	case x.api == "":
 		r.count(func(s *Stats) { s.Others++ })
 		return
