@@ -173,8 +173,9 @@ func (o *soakOptions) tell(e *env, m *measurement, s *soak.Report) error {
 		return &exitError{exitMissed, fmt.Errorf("the server degrades: %s",
 			strings.Join(all, "; "))}
 	case s.Short():
-		return &exitError{exitNotShown, errors.New("too few windows to tell a trend from chance; " +
-			"use a longer -for")}
+		longer := max(2*o.length, time.Duration(75*o.speed)*time.Second)
+		return &exitError{exitNotShown, fmt.Errorf("too few windows to tell a trend from chance; "+
+			"use a longer -for, such as %v", longer)}
 	}
 	fmt.Fprintln(to, "no trend to the worse")
 	return unmet(m.report, o.file.Load.Name+": ")

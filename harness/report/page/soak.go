@@ -31,7 +31,7 @@ type soakPage struct {
 type soakChart struct {
 	Name, About, Text string
 	Standing          soak.Standing
-	Bad               bool
+	Bad, Judged       bool // Judged: there were windows enough for the test
 
 	Width, Height            float64
 	Left, Right, Top, Bottom float64
@@ -97,8 +97,9 @@ func soakVerdict(s *soak.Report) string {
 
 func newSoakChart(s *soak.Report, v *soak.Verdict) soakChart {
 	c := soakChart{Name: v.Name, About: v.Series.About, Text: v.Text(), Standing: v.Standing,
-		Bad: v.Standing == soak.Worse, Width: 560, Height: 210, Left: 66, Right: 548, Top: 12,
-		Bottom: 178}
+		Bad:    v.Standing == soak.Worse,
+		Judged: v.Standing != soak.TooShort && v.Standing != soak.Unknown,
+		Width:  560, Height: 210, Left: 66, Right: 548, Top: 12, Bottom: 178}
 	var end time.Duration
 	low, high := math.Inf(1), math.Inf(-1)
 	for i := range s.Windows {
