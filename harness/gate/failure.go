@@ -46,7 +46,7 @@ func (e *FailedError) Error() string {
 	f := e.Failures[0]
 	s := fmt.Sprintf("%s is not a whole and sound measurement (%s): %s", f.Side, f.Kind, f)
 	if n := len(e.Failures) - 1; n > 0 {
-		s += fmt.Sprintf("; and %s more", table.Plural(n, "sign"))
+		s += "; and " + table.Plural(n, "more reason")
 	}
 	return s
 }

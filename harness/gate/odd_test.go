@@ -98,7 +98,7 @@ func TestEncodings(t *testing.T) {
 // in the base because there is nothing to hold a head to.
 func TestFailedGoFiles(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"a failed benchmark", "", "go-fail.txt:13: --- FAIL: BenchmarkTide-8; and 3 signs more"},
+		{"a failed benchmark", "", "go-fail.txt:13: --- FAIL: BenchmarkTide-8; and 3 more reasons"},
 		{"a panic", "", "go-panic.txt:11: panic: index out of range [3] with length 3"},
 		{"a package that is not built", "", "go-build-failed.txt:13: FAIL example.org/ebb [build failed]"},
 		{"a failed part", "    --- FAIL: BenchmarkTide/ebb-8\n", "f:13: --- FAIL: BenchmarkTide/ebb-8"},

@@ -65,7 +65,8 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	}
 	for i, f := range c.Failures {
 		if i == maxFailures {
-			fmt.Fprintf(&b, "not sound: and %s more\n", table.Plural(len(c.Failures)-i, "sign"))
+			fmt.Fprintf(&b, "not sound: and %s\n",
+				table.Plural(len(c.Failures)-i, "more reason"))
 			break
 		}
 		b.WriteString("not sound: " + f.Side + ": " + f.String() + "\n")

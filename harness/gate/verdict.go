@@ -43,7 +43,7 @@ func (c *Comparison) AllNotes() []string {
 	}
 	for i, f := range c.Failures {
 		if i == maxFailures {
-			notes = append(notes, "not sound: and "+table.Plural(len(c.Failures)-i, "more sign"))
+			notes = append(notes, "not sound: and "+table.Plural(len(c.Failures)-i, "more reason"))
 			break
 		}
 		notes = append(notes, "not sound: "+f.Side+": "+f.String())

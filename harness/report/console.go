@@ -169,6 +169,9 @@ func (r *Report) writeValidity(b *strings.Builder, style func(code, s string) st
 	for _, why := range r.Invalid() {
 		b.WriteString(style("31;1", "invalid") + " " + why + "\n")
 	}
+	if text := r.Remedy(); text != "" {
+		b.WriteString("        " + text + "\n")
+	}
 	if text := r.counted(); text != "" {
 		b.WriteString(style("2", "server  counted "+text) + "\n")
 	}

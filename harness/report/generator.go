@@ -93,8 +93,7 @@ func (r *Report) Invalid() []string {
 	var all []string
 	for i := range r.Results {
 		s := &r.Results[i]
-		calibration := r.Generator.calibration(s.Level, s.Agents)
-		for _, why := range stub.WhyInvalid(s.Pooled, calibration, r.Generator.Busy) {
+		for _, why := range r.clientReasons(s) {
 			all = append(all, s.Name()+": "+why)
 		}
 		for run := range s.Runs {
@@ -104,4 +103,20 @@ func (r *Report) Invalid() []string {
 		}
 	}
 	return all
+}
+
+// clientReasons are the reasons for which a result may be the client's own doing.
+func (r *Report) clientReasons(s *Result) []string {
+	return stub.WhyInvalid(s.Pooled, r.Generator.calibration(s.Level, s.Agents), r.Generator.Busy)
+}
+
+// Remedy says what to do about a measurement that may be the client's own doing, "" of any other.
+func (r *Report) Remedy() string {
+	for i := range r.Results {
+		if len(r.clientReasons(&r.Results[i])) > 0 {
+			return "measure again while nothing else runs on the client's machine, or send the " +
+				"load from several processes or machines"
+		}
+	}
+	return ""
 }

@@ -197,7 +197,7 @@ func (r *Report) counted() string {
 	text := fmt.Sprintf("%s (client: %s)", table.List(server), table.List(client))
 	if n := all.Client["inexact_answers"]; n > 0 &&
 		all.Server["output_tokens"] > all.Client["output_tokens"] {
-		text += fmt.Sprintf("; past the stop of %.0f answers it may have gone on", n)
+		text += fmt.Sprintf("; %.0f answers ended at a stop string, past which it may have gone on", n)
 	}
 	if v, ok := all.Server["evictions"]; ok {
 		text += fmt.Sprintf("; %.0f blocks evicted", v)
