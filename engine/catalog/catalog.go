@@ -226,7 +226,7 @@ func checkFolder(path string) error {
 		return fmt.Errorf("%s is a GGUF file; make a folder of it with: loadstone model import %s DIR",
 			path, path)
 	case !info.IsDir():
-		return fmt.Errorf("%s is a file; give the checkpoint folder it belongs to", path)
+		return fmt.Errorf("%s is a file, and no GGUF file; give a checkpoint folder", path)
 	case !installed(path):
 		return fmt.Errorf("%s has no config.json, so it is not a checkpoint folder%s",
 			path, instead(path))

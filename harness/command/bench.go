@@ -26,7 +26,7 @@ server's context and are measured as jobs. It writes to -out
   report.html    to look at, one file that needs no network
   baseline.md    the baseline document
   bench.txt      Go benchmark format, for loadstone compare and benchstat
-  records.jsonl  every request with all its times; loadstone report makes everything else from it again
+  records.jsonl  every request with all its times; loadstone report makes all else from it again
 
 and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in
 them.
@@ -37,7 +37,7 @@ API of OpenAI's or Anthropic's. Flags after -- are those of loadstone serve.`
 const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
   loadstone bench -model smollm2 -max-tokens 64
   loadstone bench -scenario single-cold,single-cached -n 20
-  loadstone bench -suite agents                        jobs of agents, and how far the cache is from its ceiling
+  loadstone bench -suite agents                        jobs of agents, in place of the five
   loadstone bench -suite agents -model smollm2 -context 2048 -runs 6
   loadstone bench -url http://127.0.0.1:8080 -out before
   loadstone bench -- -max-batch 4                      another setting of the server
@@ -193,10 +193,10 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 		strings.Join(scenario.AgentNames, ", "))
 	f.StringVar(&o.suite, "suite", "five", "`set` of scenarios: "+
 		strings.Join(scenario.SuiteNames(), " or "))
-	f.IntVar(&o.n, "n", 100, "repetitions of each scenario; of one of agents, jobs in all "+
-		"(default: its own in each run)")
-	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line; of "+
-		"-suite agents one")
+	f.IntVar(&o.n, "n", 100, "repetitions of each scenario, or jobs of each of -suite agents, "+
+		"which without -n has jobs of its own in each run")
+	f.IntVar(&o.runs, "runs", 10, "rounds into which the repetitions are split, each one benchmark "+
+		"line; of -suite agents one unless it is set")
 	f.IntVar(&o.context, "context", 0, "`tokens` that the longest prompts of agents have at most; "+
 		"default: 4096, or what the server takes")
 	o.sizes(f)

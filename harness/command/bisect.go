@@ -46,12 +46,14 @@ there.`
 
 const bisectExamples = `  loadstone bisect -good v1.2 -bad HEAD
   loadstone bisect -good v1.2 -bad main -scenario single-cold -unit p50-ttft -budget 3h -out hunt
-  loadstone bisect -good HEAD~40 -bad HEAD -build 'go build -tags mlx -o $OUT ./harness/cmd/loadstone' -model smollm2
-  loadstone bisect -repo ../server -good v3 -bad v4 -build 'make && cp bin/server $OUT' -start '$OUT -port 0'
+  loadstone bisect -good HEAD~40 -bad HEAD -model smollm2 \
+      -build 'go build -tags mlx -o $OUT ./harness/cmd/loadstone'
+  loadstone bisect -repo ../server -good v3 -bad v4 -build 'make && cp bin/server $OUT' \
+      -start '$OUT -port 0'
 
 What it prints in the end:
 
-  3f0c71b2a9 is where p50-e2e of concurrent-5 got worse, with probability 98 %: +5.9 % (+5.1 … +6.7 %)
+  3f0c71b2a9 is where p50-e2e of chat got worse, with probability 98 %: +5.9 % (+5.1 … +6.7 %)
     engine: check each block twice
   14 sessions of 9 builds in 31 min; a build differs by 0.9 % from session to session
 

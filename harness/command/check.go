@@ -51,7 +51,8 @@ the conversations go on:
 
 With -keys it checks that two principals of a server are kept apart:
 
-  own         a principal finds the prefix that it has sent itself (else there is nothing to keep apart)
+  own         a principal finds the prefix that it has sent itself; without that, there is nothing
+              to keep apart
   prefix      and not one that the other has sent, as the server's cached_tokens tell
   agents      the other's agents are like nobody's, on every route of /v1/agents
   stored      and so are its responses under /v1/responses

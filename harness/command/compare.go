@@ -20,8 +20,10 @@ import (
 const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go
 benchmark format such as their bench.txt, and prints what changed: the medians of the runs, the
 change with its 90 % interval, and p of the one-sided Mann-Whitney U test after Holm's correction
-over all cells shown. A ~ stands where no difference can be told from chance, and a ? behind a
-change where there are too few runs to tell. Ratios change by percentage points (pp).
+over all cells shown. The change is the median of the ratios of all pairs of runs (Hodges and
+Lehmann), so it may differ from the ratio of the two medians. A ~ stands where no difference can be
+told from chance, and a ? behind a change where there are too few runs to tell. Ratios change by
+percentage points (pp).
 
 It only shows: it exits with 0 whatever changed, and says so where the two were measured under
 unlike conditions. What has failed, was interrupted or is invalid is shown as well, with another
@@ -148,9 +150,14 @@ func compareFiles(o compared) (*gate.Comparison, error) {
 // readBench reads a benchmark file.
 func readBench(name string) (gate.File, error) {
 	text, err := os.ReadFile(name)
-	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && hasJournal(dir) {
+	dir := filepath.Dir(name)
+	switch missing := errors.Is(err, fs.ErrNotExist); {
+	case missing && hasJournal(dir):
 		err = fmt.Errorf("%w; loadstone report %s makes it of what a measurement that did not end "+
 			"had written", err, dir)
+	case missing:
+		err = fmt.Errorf("%s does not exist; want a folder that bench or run wrote, or its bench.txt",
+			name)
 	}
 	return gate.File{Name: name, Reader: bytes.NewReader(text)}, err
 }

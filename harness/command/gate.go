@@ -87,7 +87,7 @@ What it prints when a build is slower:
 
 and when it is not:
 
-  20 cells: 20 ~ (10 runs a side, p after Holm's correction, noise floor benchdata/baseline/tiny.floor)
+  20 cells: 20 ~ (10 runs a side, p after Holm's correction, noise floor baseline/tiny.floor)
   gate: pass
 
 Exit codes: 0 pass, 1 something got worse, or the head was not measured or has failed, 2 it cannot

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"loadstone/harness/load"
 	"loadstone/harness/scenario"
+	"loadstone/internal/helptext"
 )
 
 func overview() string {
@@ -195,20 +197,23 @@ func scenariosTopic() string {
 		panic(err) // they are embedded, and a test reads them
 	}
 	var b strings.Builder
-	b.WriteString("The five scenarios of bench, each repeated 100 times by default. They are " +
-		"scenario files like your own, to\nread or to start from: loadstone init -scenario " +
-		"concurrent-10 (loadstone help files).\n\n")
-	for _, f := range files {
-		fmt.Fprintf(&b, "  %-15s %s\n", f.Load.Name, f.Load.About)
+	about := func(l *load.Load) {
+		b.WriteString(helptext.Wrap(fmt.Sprintf("  %-15s ", l.Name), strings.Repeat(" ", 18), l.About))
 	}
-	b.WriteString("\nThe four of bench -suite agents, in which each session is a job. Lengths are " +
-		"parts of the server's context:\n\n")
+	b.WriteString(helptext.Wrap("", "", "The five scenarios of bench, each repeated 100 times by "+
+		"default. They are scenario files like your own, to read or to start from: loadstone init "+
+		"-scenario concurrent-10 (loadstone help files).") + "\n")
+	for _, f := range files {
+		about(&f.Load)
+	}
+	b.WriteString("\n" + helptext.Wrap("", "", "The four of bench -suite agents, in which each "+
+		"session is a job. Lengths are parts of the server's context:") + "\n")
 	for _, name := range scenario.AgentNames {
 		f, err := scenario.Named(name)
 		if err != nil {
 			panic(err)
 		}
-		fmt.Fprintf(&b, "  %-15s %s\n", name, f.Load.About)
+		about(&f.Load)
 	}
 	return b.String()
 }

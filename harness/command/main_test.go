@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"loadstone/harness"
 	"loadstone/harness/client"
@@ -51,7 +52,7 @@ func TestMistakes(t *testing.T) {
 		{"bench -url http://example.com", exitUsage, "say -allow-remote"},
 		{"bench -url ftp://127.0.0.1", exitUsage, "is not a server's address"},
 		{"bench -url 127.0.0.1:1 -backend ref", exitUsage, "with -url it runs already"},
-		{"bench -url " + nobody, exitUnreachable, "does not answer: "},
+		{"bench -url " + nobody, exitUnreachable, "(loadstone serve -addr " + strings.TrimPrefix(nobody, "http://") + ")"},
 		{"bench -url " + other.URL, exitUnreachable, "lists no model as an OpenAI server does: GET /v1/models gave 404"},
 		{"bench -out " + empty + "/x", exitFailed, "give another with -out"},
 		{"check -agents 0", exitUsage, "-agents is 0; want 1 to 1000"},
@@ -64,6 +65,11 @@ func TestMistakes(t *testing.T) {
 		{"bench -n ten", exitUsage, "want a whole number; loadstone bench -h"},
 		{"verify nosuch -frobnicate", exitUsage, "flag provided but not defined: -frobnicate"},
 		{"verify nosuch -key " + empty, exitUsage, "want a PUBLIC KEY"},
+		{"verify " + empty, exitUsage, "is no zip of results, or a damaged one"},
+		{"sign -new " + empty, exitUsage, "file exists, and was left as it is"},
+		{"compare nosuch " + empty, exitUsage, "nosuch does not exist; want a folder that bench or run wrote"},
+		{"gate -base nosuch -head " + empty, exitUsage, "nosuch does not exist; want a folder"},
+		{"model check " + empty, exitFailed, "is a file, and no GGUF file; give a checkpoint folder"},
 		{"verify -- -nosuch", exitUsage, "-nosuch does not exist"},
 		{"run a.txtar b.txtar", exitUsage, `unexpected argument "b.txtar"`},
 		{"ask -url " + nobody + " what is -h", exitUnreachable, "does not answer"},
@@ -110,7 +116,15 @@ func TestMistakes(t *testing.T) {
 }
 
 // Every command explains itself on standard output, with exit code 0, and help knows what it names.
+// Its lines fit a page.
 func TestHelp(t *testing.T) {
+	fits := func(about, text string) {
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+				t.Errorf("%s: a line of %d columns: %s", about, n, line)
+			}
+		}
+	}
 	_, over, _ := loadstone(t, "", "help")
 	for _, c := range commands() {
 		if !strings.Contains(over, c.name) {
@@ -120,6 +134,7 @@ func TestHelp(t *testing.T) {
 		if code != exitOK || stderr != "" || len(stdout) < 150 || !strings.HasPrefix(stdout, "usage: loadstone "+c.name) {
 			t.Errorf("loadstone %s -h: exit %d, stdout %d bytes, stderr %q", c.name, code, len(stdout), stderr)
 		}
+		fits(c.name, stdout)
 		if _, again, _ := loadstone(t, "", "help", c.name); again != stdout {
 			t.Errorf("loadstone help %s and loadstone %s -h differ", c.name, c.name)
 		}
@@ -127,6 +142,8 @@ func TestHelp(t *testing.T) {
 	for _, topic := range topicNames() {
 		if code, stdout, _ := loadstone(t, "", "help", topic); code != exitOK || stdout == "" {
 			t.Errorf("loadstone help %s: exit %d, %q", topic, code, stdout)
+		} else {
+			fits(topic, stdout)
 		}
 		if !strings.Contains(over, topic) {
 			t.Errorf("the overview does not name the topic %s", topic)

@@ -161,7 +161,7 @@ func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 	if err := rep.WriteTable(e.stdout, terminal.Color(e.stdout)); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "\nin %s:\n", dir)
+	head := fmt.Sprintf("\nin %s:\n", dir)
 	for _, file := range [][2]string{
 		{"report.html", "to look at"},
 		{"baseline.md", "the baseline document"},
@@ -171,11 +171,12 @@ func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 		{"records.jsonl", "every request; loadstone report makes the others from it again"},
 	} {
 		if _, err := os.Stat(filepath.Join(dir, file[0])); err != nil {
-			continue // the records are elsewhere
+			continue // the records are elsewhere, or the disk was full
 		}
-		if _, err := fmt.Fprintf(e.stdout, "  %-13s  %s\n", file[0], file[1]); err != nil {
+		if _, err := fmt.Fprintf(e.stdout, "%s  %-13s  %s\n", head, file[0], file[1]); err != nil {
 			return err
 		}
+		head = ""
 	}
 	return nil
 }

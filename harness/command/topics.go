@@ -119,7 +119,7 @@ has lengths or hashes, prompts are made-up words that share as much as the recor
   salt           run (the default): a word before the first message, new in each run and the same in
                  all sessions, so that the server has seen none of it. none: texts as they were;
                  then begin with a server that is new, or whose cache was emptied (-reset).
-  speed, idle    10 replays ten times as fast, pauses included; idle: 30s cuts longer pauses to that.
+  speed, idle    10 replays ten times as fast, pauses included; idle: 30s cuts longer pauses to it.
   lengths        0.25 makes lengths a quarter; texts are cut to it.
   overflow       what becomes of a call that exceeds the server's context: send (the default), skip,
                  cut (the oldest messages after the first question are left out, to three quarters

@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
 	"loadstone/harness"
 	"loadstone/harness/client"
+	"loadstone/internal/peer"
 )
 
 // checkURL makes a base URL of what the user gave. It refuses one that leads off this machine,
@@ -81,10 +83,19 @@ func unreachable(err error) error {
 	return &exitError{exitUnreachable, err}
 }
 
+// serveAt is the command that serves at an address of this machine, in parentheses, "" elsewhere.
+func serveAt(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.Port() == "" || !peer.Loopback(u.Hostname()) {
+		return ""
+	}
+	return fmt.Sprintf(" (loadstone serve -addr %s)", u.Host)
+}
+
 // unanswered says what to do about a server that does not answer as one does.
 func unanswered(err error) error {
-	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
-		err = fmt.Errorf("%w; is the server running? (loadstone serve -addr 127.0.0.1:8080)", err)
+	if missing, ok := errors.AsType[*client.UnreachableError](err); ok {
+		err = fmt.Errorf("%w; is the server running?%s", err, serveAt(missing.URL))
 	}
 	if _, ok := errors.AsType[*client.NoModelsError](err); ok {
 		if hinted := hint(err); hinted != err {

@@ -54,6 +54,9 @@ func verifyCommand(_ context.Context, e *env, args []string) error {
 		return usageError("%s does not exist; want a folder that bench or run wrote, or its zip",
 			f.Arg(0))
 	}
+	if _, ok := errors.AsType[*verify.ZipError](err); ok {
+		return usageError("%w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,6 +125,9 @@ func signCommand(_ context.Context, e *env, args []string) error {
 		return usageError("-new makes a key and signs nothing; sign with -key afterwards")
 	case *fresh != "":
 		public, err := verify.NewKey(*fresh)
+		if errors.Is(err, fs.ErrExist) {
+			return usageError("%w, and was left as it is; make the pair under another name", err)
+		}
 		if err != nil {
 			return err
 		}

@@ -156,11 +156,11 @@ func (b *Bundle) WriteZip(w io.Writer) error {
 	return err
 }
 
-// A ZipError is a file that is no bundle: no zip, or one that nobody should unpack.
+// A ZipError is a file that is no zip of results, or one that nobody should unpack.
 type ZipError struct{ Name, About string }
 
 func (e *ZipError) Error() string {
-	return fmt.Sprintf("%s is no bundle, or a damaged one: %s", e.Name, e.About)
+	return fmt.Sprintf("%s is no zip of results, or a damaged one: %s", e.Name, e.About)
 }
 
 // ReadZip reads a bundle. It takes files alone, each once, without folders, and no more than

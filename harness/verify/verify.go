@@ -349,7 +349,11 @@ func programOf(r *report.Report) string {
 	if r.Proof == nil || r.Proof.Program == "" {
 		return "of a version that does not say its sum"
 	}
-	return fmt.Sprintf("commit %s, sha256 %.12s...", r.System.Commit, r.Proof.Program)
+	sum := fmt.Sprintf("sha256 %.12s...", r.Proof.Program)
+	if r.System.Commit == "" { // of a server elsewhere nothing says what it was built from
+		return sum
+	}
+	return "commit " + r.System.Commit + ", " + sum
 }
 
 func validity(r *report.Report) string {
