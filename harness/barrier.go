@@ -22,6 +22,9 @@ type barrier struct {
 	spans   []span // of the rounds so far
 }
 
+// A span is the time from a round's being due to the end of its last request, on the client's clock.
+type span struct{ due, end time.Duration }
+
 func newBarrier(size int, between func(round int) (time.Duration, bool)) *barrier {
 	return &barrier{size: size, between: between, open: make(chan struct{})}
 }

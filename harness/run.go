@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -199,6 +198,3 @@ func cut(run *record.Run, x *execution, records []record.Record) error {
 	}
 	return nil
 }
-
-// span is the time from a round's being due to the end of its last request.
-type span struct{ due, end time.Duration }

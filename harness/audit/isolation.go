@@ -63,8 +63,8 @@ type Leak struct {
 	Failed           int // probes without an answer, whose pairs are left out
 }
 
-// PerThousand returns the bits that a thousand probes tell, at least, with an interval of 95 %.
-func (l *Leak) PerThousand() (bits, lo, hi float64) {
+// perThousand returns the bits that a thousand probes tell, at least, with an interval of 95 %.
+func (l *Leak) perThousand() (bits, lo, hi float64) {
 	return 1000 * l.Bits, 1000 * l.BitsLo, 1000 * l.BitsHi
 }
 
@@ -264,7 +264,7 @@ func (x *isolator) judgeCounts(reported bool, maxSent, maxUnsent, pairs int) {
 
 // judgeTimes reports whether the times can be told apart.
 func (x *isolator) judgeTimes(l *Leak) {
-	bits, lo, hi := l.PerThousand()
+	bits, lo, hi := l.perThousand()
 	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has "+
 		"sent; its prompts and others differ by %.2f ms (%.2f to %.2f) in median, p = %.2g, %d pairs",
 		bits, lo, hi, l.Shift, l.ShiftLo, l.ShiftHi, l.P, l.N)

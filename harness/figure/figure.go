@@ -93,8 +93,8 @@ func (f Figure) BenchUnit() string {
 // IsTime reports whether the figure is a time, in seconds.
 func (f Figure) IsTime() bool { return f.Unit == Seconds }
 
-// IsSize reports whether the figure says how many values the percentiles of some times are of.
-func (f Figure) IsSize() bool { return f.Unit == Values }
+// isSize reports whether the figure says how many values the percentiles of some times are of.
+func (f Figure) isSize() bool { return f.Unit == Values }
 
 // Size is how many values the percentile of a summary is of.
 func (f Figure) Size(s *record.Summary) int { return f.dist(s).N }
@@ -151,7 +151,7 @@ func Bench() []Figure {
 // Scalars are the figures that are one number of a summary: neither of times nor the size of a
 // sample.
 func Scalars() []Figure {
-	return slices.DeleteFunc(All(), func(f Figure) bool { return f.Of != "" || f.IsSize() })
+	return slices.DeleteFunc(All(), func(f Figure) bool { return f.Of != "" || f.isSize() })
 }
 
 // Names lists the names that a limit can be on, for help and errors.

@@ -36,7 +36,7 @@ func (r *Record) Difference(alone *Record) (d Difference, ok bool) {
 		{"tool calls", alone.Calls, r.Calls},
 	} {
 		if part.want != part.got {
-			at := FirstDifference(part.want, part.got)
+			at := firstDifference(part.want, part.got)
 			return Difference{part.name, at, len(part.want), slip(part.want, part.got, at)}, true
 		}
 	}
@@ -60,8 +60,8 @@ func slip(want, got string, at int) string {
 	return ""
 }
 
-// FirstDifference is the first byte at which two texts differ.
-func FirstDifference(a, b string) int {
+// firstDifference is the first byte at which two texts differ.
+func firstDifference(a, b string) int {
 	at := 0
 	for at < min(len(a), len(b)) && a[at] == b[at] {
 		at++

@@ -44,7 +44,7 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 		row := []string{
 			r.Results[i].Name(), fmt.Sprint(s.Requests), Quantile(s.TTFT, 0.50),
 			Quantile(s.TTFT, 0.99),
-			Quantile(s.E2E, 0.50), Quantile(s.E2E, 0.95), Quantile(s.E2E, 0.99), TokenRate(*s),
+			Quantile(s.E2E, 0.50), Quantile(s.E2E, 0.95), Quantile(s.E2E, 0.99), tokenRate(*s),
 			HitRatio(*s), PeakPool(*s),
 			fmt.Sprint(s.Outcomes[record.Rejected]),
 			fmt.Sprint(s.Errors() - s.Outcomes[record.Empty]),

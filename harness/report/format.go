@@ -16,7 +16,7 @@ var Funcs = map[string]any{
 	"rate":     table.Rate,
 	"three":    table.Three,
 	"ratio":    Ratio,
-	"tokrate":  TokenRate,
+	"tokrate":  tokenRate,
 	"percent":  table.Percent,
 	"duration": table.Duration,
 	"hits":     HitRatio,
@@ -68,9 +68,9 @@ func Ratio(r float64) string {
 	return table.Percent(r)
 }
 
-// TokenRate prints the tokens of a second: with ~ where pieces stand for them, "–" where there are
+// tokenRate prints the tokens of a second: with ~ where pieces stand for them, "–" where there are
 // neither, and 0 where nothing was answered.
-func TokenRate(s record.Summary) string {
+func tokenRate(s record.Summary) string {
 	switch {
 	case s.Requests > 0 && s.Outcomes[record.OK] == 0:
 		return "0"

@@ -31,7 +31,7 @@ func Names() []string { return slices.Concat(FiveNames, AgentNames) }
 
 // Text is the scenario file of one that is embedded, false where there is none of that name.
 func Text(name string) (string, bool) {
-	if text, ok := FiveText(name); ok {
+	if text, ok := fiveText(name); ok {
 		return text, true
 	}
 	text, err := agents.ReadFile(path.Join("agents", name+".txtar"))
@@ -47,8 +47,8 @@ func Named(name string) (*File, error) {
 	return Parse(name+".txtar", []byte(text))
 }
 
-// FiveText is the scenario file of one of the five, false where there is none of that name.
-func FiveText(name string) (string, bool) {
+// fiveText is the scenario file of one of the five, false where there is none of that name.
+func fiveText(name string) (string, bool) {
 	text, err := five.ReadFile(path.Join("five", name+".txtar"))
 	return string(text), err == nil
 }
@@ -65,7 +65,7 @@ func Five(names ...string) ([]File, error) {
 	}
 	var all []File
 	for _, name := range names {
-		text, ok := FiveText(name)
+		text, ok := fiveText(name)
 		if !ok {
 			return nil, fmt.Errorf("unknown scenario %q; known are %s", name, strings.Join(FiveNames, ", "))
 		}

@@ -23,12 +23,12 @@ func (v *Verdict) WriteMarkdown(w io.Writer) error {
 // WriteComment writes the verdict for a comment that is updated in place: it begins with a line
 // that nobody sees, by which the next one of the same id finds it.
 func (v *Verdict) WriteComment(w io.Writer, id string) error {
-	_, err := io.WriteString(w, Marker(id)+"\n"+v.markdown())
+	_, err := io.WriteString(w, marker(id)+"\n"+v.markdown())
 	return err
 }
 
-// Marker is the first line of a comment with an id.
-func Marker(id string) string {
+// marker is the first line of a comment with an id.
+func marker(id string) string {
 	return "<!-- loadstone: " + strings.Map(func(r rune) rune {
 		if r == '-' || r == '>' || r < ' ' { // -- and > would end the HTML comment
 			return '_'
