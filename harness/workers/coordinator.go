@@ -72,7 +72,8 @@ type progress struct {
 
 // Call finds the workers that have joined a NATS server and belong to nobody. It waits, for as long
 // as the context lasts, until there are so many, at least one; where it need not wait for more, it
-// takes all that answer within a moment.
+// takes all that answer within a moment. Where they are too few by then, the error is a
+// *TooFewError.
 func Call(ctx context.Context, nc *nats.Conn, atLeast int) (*Coordinator, error) {
 	c := &Coordinator{nc: nc, session: nuid.Next()}
 	var refused error

@@ -75,7 +75,8 @@ type post struct {
 	maximum int // bytes of a message
 }
 
-// Run joins and works until the context ends. Where the connection is lost, it is made again.
+// Run joins and works until the context ends, which is no error. Where the connection is lost, it
+// is made again. An error says that the worker could not join.
 func (w *Worker) Run(ctx context.Context, nc *nats.Conn) error {
 	host, _ := os.Hostname()
 	w.nc, w.id, w.name = nc, nuid.Next(), fmt.Sprintf("%s, process %d", host, os.Getpid())
