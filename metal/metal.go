@@ -32,14 +32,14 @@
 // AVX2, NEON or plain C++ (LOADSTONE_ISA; loadstone version says which), all the same to the last
 // bit. Activations are rounded to 8 bits in blocks of 32, which costs up to 0.6 % of perplexity, or
 // to 16, which costs nothing that can be measured (TestAgreement of server/service). A weight is
-// stored as one run of cache lines, each thread reads its share from end to end, and no thread
-// sleeps between two products, so that the processor's prefetcher keeps up. One stream reads
-// weights and KV at 61 % (SmolLM2; weights alone 58) and 79 % (Gemma) of the 62 GB/s that both
-// cores of an EPYC with AVX-512 VNNI can read at their best, and at nine tenths of 37 when other
-// guests of the host are busy. Against llama.cpp on the same files, two threads, the medians of
-// three rounds in turns, one stream is 2.6 times as fast on SmolLM2 and 2.1 times on Gemma, eight
-// 4.1 and 3.2 times, prompts 4.2 to 6.1 and 2.4 to 2.6 times (benchdata/peers). Sums are in one
-// order whatever else a step holds, so an answer is the same to the last bit alone and under load.
+// stored as one run of cache lines, each thread reads its share from end to end and prefetches it,
+// and no thread sleeps between two products. One stream reads weights and KV at 61 % (SmolLM2;
+// weights alone 58) and 79 % (Gemma) of the 62 GB/s that both cores of an EPYC with AVX-512 VNNI
+// can read at their best, and at nine tenths of 37 when other guests of the host are busy. Against
+// llama.cpp on the same files, two threads, the medians of three rounds in turns, one stream is 2.6
+// times as fast on SmolLM2 and 2.1 times on Gemma, eight 4.1 and 3.2 times, prompts 4.2 to 6.1 and
+// 2.4 to 2.6 times (benchdata/peers). Sums are in one order whatever else a step holds, so an
+// answer is the same to the last bit alone and under load.
 //
 // Weights of 16 bits stay so and are widened in registers: a decode step of SmolLM2 in bfloat16
 // takes 12 ms, in float32 27. One pool of threads computes everything; where it uses OpenBLAS, each

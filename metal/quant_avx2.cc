@@ -205,6 +205,7 @@ LS_TARGET LS_ALWAYS void put(const __m256 *acc, float factor, int n, float *y) {
         wb[1] = _mm256_cvtph_ps(_mm_loadu_si128(s + 3));                                           \
       }                                                                                            \
       for (int b = 0; b < t.group_blocks; b++) {                                                   \
+        prefetch<BITS, M>(p);                                                                      \
         alignas(32) uint8_t wide[UNPACKED ? 512 : 32];                                             \
         if constexpr (UNPACKED) {                                                                  \
           unpack<BITS>(p, wide);                                                                   \

@@ -42,14 +42,6 @@ LS_TARGET inline __attribute__((always_inline)) const uint8_t *unpack(const uint
   return p + 320;
 }
 
-// The distance in bytes at which weights are prefetched where there is more than one row of
-// activations. A block then has so many instructions that the reads of the next blocks are beyond
-// the processor's window. On two cores of a Zen 4, with a weight of 4 bits with biases that is in
-// no cache, prefetching took 4 rows from 355 to 443 thousand million operations a second, 8 rows
-// from 395 to 587 and 16 rows from 537 to 612. With 1024 and 4096 bytes it is 3 to 10 % slower, and
-// prefetching into the second-level cache in place of the first-level one gains nothing.
-constexpr int ahead = 2048;
-
 template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
   __m512 acc[M];
   for (int m = 0; m < M; m++) {
@@ -68,11 +60,7 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
     }
     for (int b = 0; b < t.group_blocks; b++) {
       __m512i w[8];
-      if constexpr (M > 1) {
-        for (int j = 0; j < BITS; j++) {
-          _mm_prefetch(reinterpret_cast<const char *>(p) + ahead + line * j, _MM_HINT_T0);
-        }
-      }
+      prefetch<BITS, M>(p);
       p = unpack<BITS>(p, w);
 #pragma GCC unroll 16
       for (int m = 0; m < M; m++) {
