@@ -98,9 +98,9 @@ func (e *Engine) Usage() ([]Usage, error) {
 	block := int64(e.layout.BlockTokens) * int64(e.layout.GlobalBytes)
 	slot := int64(e.layout.BlockTokens) * int64(e.layout.SlidingBytes)
 	err := e.call(func() {
-		for _, h := range e.sched.store.Holdings(nil) {
+		for _, h := range e.sched.store.Holdings() {
 			u := all[h.Principal]
-			u.Principal, u.PoolBytes = h.Principal, int64(h.Total)*block+int64(h.Slots)*slot
+			u.Principal, u.PoolBytes = h.Principal, int64(h.Blocks)*block+int64(h.Slots)*slot
 			all[h.Principal] = u
 		}
 	})

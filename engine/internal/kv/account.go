@@ -19,22 +19,22 @@ type account struct {
 	principal string
 	limit     Limit
 
-	refs     refCounts // of its blocks; unused is not counted
-	promised int       // blocks, to its sequences
-	slots    refCounts // of its slots; unused is not counted
-	leased   int       // slots that its sequences have or may still take, for each of them
-	claims   int       // its sequences that run
-	chains   list.List // of *Chain, the least recently used first
+	blocks       refCounts // its blocks; unused is not counted
+	promised     int       // blocks, to its sequences
+	slots        refCounts // its slots; unused is not counted
+	slotsClaimed int       // slots that its sequences have or may still take, for each of them
+	claims       int       // its sequences that run
+	chains       list.List // of *Chain, the least recently used first
 }
 
 // running returns how many blocks the principal's sequences have or may still take.
-func (a *account) running() int { return a.refs.running() + a.promised }
+func (a *account) running() int { return a.blocks.running() + a.promised }
 
 // total returns how many blocks are set aside for the principal, those of idle chains too.
-func (a *account) total() int { return a.running() + a.refs.idle() }
+func (a *account) total() int { return a.running() + a.blocks.idle() }
 
 // totalSlots returns the same of window slots.
-func (a *account) totalSlots() int { return a.leased + a.slots.idle() }
+func (a *account) totalSlots() int { return a.slotsClaimed + a.slots.idle() }
 
 // accountOf returns a principal's account, which it opens if need be.
 func (st *Store) accountOf(principal string) *account {
@@ -68,27 +68,19 @@ func (st *Store) SetLimits(limits map[string]Limit) {
 	}
 }
 
-// Running returns how many blocks a principal's sequences have or may still take.
-func (st *Store) Running(principal string) int {
-	if a := st.accounts[principal]; a != nil {
-		return a.running()
-	}
-	return 0
-}
-
-// A Holding says what a principal has of the pool.
+// A Holding says what a principal has of the pool, in running sequences and idle chains together.
 type Holding struct {
-	Principal      string
-	Running, Total int // blocks, as account has them
-	Slots          int // window slots, those of idle chains too
+	Principal     string
+	Blocks, Slots int // taken, or promised to its sequences
 }
 
-// Holdings appends what each principal has to dst, in no order.
-func (st *Store) Holdings(dst []Holding) []Holding {
+// Holdings returns what each principal that has something has, in no order.
+func (st *Store) Holdings() []Holding {
+	all := make([]Holding, 0, len(st.open))
 	for _, a := range st.open {
-		dst = append(dst, Holding{a.principal, a.running(), a.total(), a.totalSlots()})
+		all = append(all, Holding{a.principal, a.total(), a.totalSlots()})
 	}
-	return dst
+	return all
 }
 
 // trim evicts idle chains of a principal until it is within its limit or has no idle chain left.

@@ -23,7 +23,7 @@ func BenchmarkPrefixWalk(b *testing.B) {
 			for i := range tokens {
 				tokens[i] = int32(i * 7919)
 			}
-			parent := first
+			parent := noParent
 			for i := range int32(n / 32) {
 				x.insert(i, new(Root), parent, tokens[i*32:(i+1)*32])
 				parent = i

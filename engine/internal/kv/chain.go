@@ -147,7 +147,7 @@ func (st *Store) replace(old *Chain) {
 // holds is of no use to the next request with it. n is a multiple of BlockTokens. Without sliding
 // layers there is nothing to do, because the index is enough to find the blocks.
 func (st *Store) KeepPrefix(who *Identity, c *Claim, tokens []int32) {
-	if st.Window > 0 && c.lease.start <= st.WindowStart(len(tokens)) {
+	if st.Window > 0 && c.window.start <= st.WindowStart(len(tokens)) {
 		st.keepAnonymous(who, slices.Clone(tokens), slices.Clone(c.Blocks[:len(tokens)/st.BlockTokens]))
 	}
 }

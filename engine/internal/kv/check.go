@@ -22,12 +22,12 @@ func (st *Store) Check(running []Holder) {
 	promised, promisedSlots := 0, 0
 	for _, h := range running {
 		st.checkSequence(&h)
-		l := &h.Claim.lease
+		l := &h.Claim.window
 		promised += h.Claim.promised
 		promisedSlots += l.promised
 		for i, b := range h.Claim.Blocks {
 			pins[b]++
-			if !l.Has(i) {
+			if !l.has(i) {
 				continue
 			}
 			expect(st.slots.of[b] != None,
@@ -79,7 +79,7 @@ func (st *Store) checkAccounts(running []Holder) {
 		x := st.pool.blocks[b]
 		expect((a == nil) == st.pool.isFree(int32(b)), "block %d is in an account or free", b)
 		if a != nil {
-			want[a].refs[refStateOf(x.pins, x.holds)]++
+			want[a].blocks[refStateOf(x.pins, x.holds)]++
 		}
 	}
 	for x, a := range st.slots.owners {
@@ -92,18 +92,18 @@ func (st *Store) checkAccounts(running []Holder) {
 	for _, h := range running {
 		if a := h.Claim.account; a != nil {
 			want[a].promised += h.Claim.promised
-			want[a].leased += h.Claim.lease.total(h.Claim.Blocks)
+			want[a].slotsClaimed += h.Claim.window.total(h.Claim.Blocks)
 			want[a].claims++
 		}
 	}
 	chains := 0
 	for _, a := range st.open {
 		w := want[a]
-		expect(a.refs == w.refs && a.promised == w.promised && a.slots == w.slots &&
-			a.leased == w.leased && a.claims == w.claims && st.accounts[a.principal] == a,
-			"principal %q has %v, %d promised, slots %v, %d leased, %d claims, counted %v, %d, %v, %d, %d",
-			a.principal, a.refs, a.promised, a.slots, a.leased, a.claims,
-			w.refs, w.promised, w.slots, w.leased, w.claims)
+		expect(a.blocks == w.blocks && a.promised == w.promised && a.slots == w.slots &&
+			a.slotsClaimed == w.slotsClaimed && a.claims == w.claims && st.accounts[a.principal] == a,
+			"principal %q has %v, %d promised, slots %v, %d claimed, %d claims, counted %v, %d, %v, %d, %d",
+			a.principal, a.blocks, a.promised, a.slots, a.slotsClaimed, a.claims,
+			w.blocks, w.promised, w.slots, w.slotsClaimed, w.claims)
 		expect(a.claims > 0 || a.total() > 0 || a.chains.Len() > 0, "an account is open and empty")
 		expect(a.limit.allows(a.total(), a.totalSlots()) || a.chains.Len() == 0,
 			"principal %q has %d blocks and %d slots of %v, and idle ones",
@@ -116,12 +116,12 @@ func (st *Store) checkAccounts(running []Holder) {
 
 func (st *Store) checkSequence(h *Holder) {
 	size, c := st.BlockTokens, h.Claim
-	need := c.lease.extent.SureBlocks(&st.Shape)
+	need := c.window.extent.SureBlocks(&st.Shape)
 	expect(len(c.Blocks) == (h.Room+size-1)/size,
 		"sequence %d has %d blocks for %d tokens", h.ID, len(c.Blocks), h.Room)
 	expect(len(c.Blocks)+c.promised == need,
 		"sequence %d has %d blocks and %d promised of %d", h.ID, len(c.Blocks), c.promised, need)
-	c.lease.check(h.ID, c.Blocks, len(h.Tokens), h.Restoring)
+	c.window.check(h.ID, c.Blocks, len(h.Tokens), h.Restoring)
 	st.checkBlocks(&c.root, h.Tokens, c.Blocks[:(len(h.Tokens)+size-1)/size])
 }
 
@@ -195,7 +195,7 @@ func (st *Store) checkIndex() {
 		if st.pool.isFree(int32(b)) {
 			broken("free block %d is in the index", b)
 		}
-		if parent != first && x.parent[parent] == absent {
+		if parent != noParent && x.parent[parent] == absent {
 			broken("block %d is in the index without its parent", b)
 		}
 	}

@@ -9,29 +9,29 @@ type Claim struct {
 	root     Root
 	account  *account // nil before Start
 	promised int      // blocks that the sequence may still take
-	lease    Lease
+	window   slotClaim
 }
 
 // Promised returns how many blocks, and how many window slots, the sequence may still take.
-func (c *Claim) Promised() (blocks, slots int) { return c.promised, c.lease.promised }
+func (c *Claim) Promised() (blocks, slots int) { return c.promised, c.window.promised }
 
 // AppendSlots appends the window slot of each block in the table to dst, None for a block whose
 // slot the sequence does not have.
 func (c *Claim) AppendSlots(dst []int32) []int32 {
 	for i, b := range c.Blocks {
 		x := None
-		if c.lease.Has(i) {
-			x = c.lease.slots.of[b]
+		if c.window.has(i) {
+			x = c.window.slots.of[b]
 		}
 		dst = append(dst, x)
 	}
 	return dst
 }
 
-// parent returns the block before the i-th one, first if there is none.
+// parent returns the block before the i-th one, noParent if there is none.
 func (c *Claim) parent(i int) int32 {
 	if i == 0 {
-		return first
+		return noParent
 	}
 	return c.Blocks[i-1]
 }
@@ -44,9 +44,9 @@ type Terms struct {
 	blocks int // to be promised
 	idle   int // blocks to pin that no sequence has pinned
 
-	slotCost int // of the slots to begin with
-	slots    int // to be promised
-	leased   int // slots to begin with, and to be promised
+	slotCost     int // of the slots to begin with
+	slots        int // to be promised
+	slotsClaimed int // slots to begin with, and to be promised
 }
 
 // Terms returns what it takes to start a sequence with a match. A sequence that restores keeps the
@@ -75,7 +75,7 @@ func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	if restoring {
 		limit = min(x.Blocks(&st.Shape)-m.start, max(limit, n+st.WindowBlocks()))
 	}
-	t.slots, t.leased = limit-n, limit
+	t.slots, t.slotsClaimed = limit-n, limit
 	return t
 }
 
@@ -93,7 +93,7 @@ func (st *Store) Within(t Terms, running Limit) bool {
 	if a == nil || a.claims == 0 {
 		return true
 	}
-	blocks, slots := a.running()+t.blocks+t.idle, a.leased+t.leased
+	blocks, slots := a.running()+t.blocks+t.idle, a.slotsClaimed+t.slotsClaimed
 	return a.limit.allows(blocks, slots) && running.allows(blocks, slots)
 }
 
@@ -121,16 +121,16 @@ func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 	c.Blocks, c.root = slices.Clone(m.Blocks), who.Root
 	c.account = st.accountOf(who.Agent.Principal)
 	c.account.claims++
-	c.lease = newLease(&st.slots, c.account, t.extent, m.start)
+	c.window = newSlotClaim(&st.slots, c.account, t.extent, m.start)
 	for i, b := range c.Blocks {
 		st.pool.pin(b)
-		c.lease.Adopt(b, i)
+		c.window.adopt(b, i)
 	}
 	if m.move {
 		st.moveTail(c, own, m.tail)
 	}
 	st.promise(c, t.blocks)
-	c.lease.Promise(t.slots)
+	c.window.promise(t.slots)
 	st.trim(c.account)
 	if m.tail == None || m.move {
 		return Copy{Dst: None}
@@ -152,8 +152,8 @@ func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 func (st *Store) moveTail(c *Claim, own *Chain, tail int32) {
 	i := len(c.Blocks)
 	st.pool.pin(tail)
-	if c.lease.Has(i) {
-		c.lease.Adopt(tail, i)
+	if c.window.has(i) {
+		c.window.adopt(tail, i)
 	}
 	c.Blocks = append(c.Blocks, tail)
 	if own.Dirty && (own.Copying || st.KeepDirty) {
@@ -182,9 +182,9 @@ func (st *Store) moveTail(c *Claim, own *Chain, tail int32) {
 func (st *Store) extend(c *Claim) int32 {
 	i, b := len(c.Blocks), st.alloc(c)
 	c.Blocks = append(c.Blocks, b)
-	if c.lease.Has(i) {
+	if c.window.has(i) {
 		st.evictUntil((*account).totalSlots, func() bool { return st.slots.refs[unused] > 0 })
-		c.lease.Take(b, i)
+		c.window.take(b, i)
 	}
 	return b
 }
@@ -210,7 +210,7 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 	}
 	st.promise(c, n)
 	st.trim(c.account)
-	c.lease.extent.Sure = tokens
+	c.window.extent.Sure = tokens
 	return true
 }
 
@@ -235,7 +235,7 @@ func (st *Store) Share(c *Claim, i int, tokens []int32) bool {
 	}
 	st.promise(c, -1)
 	st.pool.pin(b)
-	c.lease.Join(b, len(c.Blocks))
+	c.window.join(b, len(c.Blocks))
 	c.Blocks = append(c.Blocks, b)
 	return true
 }
@@ -260,7 +260,7 @@ func (st *Store) Seal(c *Claim, i int, tokens []int32) {
 // not hold too.
 func (st *Store) swap(c *Claim, i int, twin int32) {
 	b := c.Blocks[i]
-	c.lease.Replace(b, twin, i)
+	c.window.replace(b, twin, i)
 	// b goes first: pinning an idle twin takes a cached block, and b makes up for it.
 	st.release(b)
 	st.pool.pin(twin)
@@ -270,15 +270,15 @@ func (st *Store) swap(c *Claim, i int, twin int32) {
 // Slide releases what the window of a sequence has left behind when so many tokens are computed. An
 // idle chain may hold it, which now counts for itself.
 func (st *Store) Slide(c *Claim, computed int) {
-	c.lease.Slide(c.Blocks, computed)
+	c.window.slide(c.Blocks, computed)
 	st.trim(c.account)
 }
 
 // GrowRestoring is Grow for tokens that are restored. Blocks before block firstSlot have no slots
 // in what is restored. firstSlot is the same in all calls for a sequence.
 func (st *Store) GrowRestoring(c *Claim, tokens, firstSlot int) {
-	if c.lease.gapEnd == 0 {
-		c.lease.Skip(len(c.Blocks), firstSlot)
+	if c.window.gapEnd == 0 {
+		c.window.skip(len(c.Blocks), firstSlot)
 	}
 	st.Grow(c, tokens)
 }
@@ -286,10 +286,10 @@ func (st *Store) GrowRestoring(c *Claim, tokens, firstSlot int) {
 // Restored ends a restore that has filled the table up to so many tokens. It reports whether that
 // is of use: all slots in the window at the end must be there. If not, Undo is to be called.
 func (st *Store) Restored(c *Claim, tokens int) bool {
-	if !c.lease.spans(tokens) {
+	if !c.window.spans(tokens) {
 		return false
 	}
-	c.lease.closeGap(c.Blocks)
+	c.window.closeGap(c.Blocks)
 	return true
 }
 
@@ -297,22 +297,22 @@ func (st *Store) Restored(c *Claim, tokens int) bool {
 // instead.
 func (st *Store) Undo(c *Claim, n int) {
 	for i := n; i < len(c.Blocks); i++ {
-		c.lease.Return(c.Blocks[i], i)
+		c.window.giveBack(c.Blocks[i], i)
 		st.release(c.Blocks[i])
 		st.promise(c, 1)
 	}
 	c.Blocks = c.Blocks[:n]
-	c.lease.gapStart, c.lease.gapEnd = 0, 0
+	c.window.gapStart, c.window.gapEnd = 0, 0
 }
 
 // End gives back everything that a sequence has and is promised. The table stays readable.
 func (st *Store) End(c *Claim) {
 	for i, b := range c.Blocks {
-		c.lease.Release(b, i)
+		c.window.release(b, i)
 		st.release(b)
 	}
 	st.promise(c, -c.promised)
-	c.lease.Promise(0)
+	c.window.promise(0)
 	if c.account != nil {
 		c.account.claims--
 		st.trim(c.account)

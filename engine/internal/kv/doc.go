@@ -4,12 +4,12 @@
 //
 // Each invariant has one owner:
 //
-//	pool    no block is promised twice: promises never exceed the free and the cached blocks
-//	index   no two full blocks are equal, and a block's parent is there as long as the block is
-//	slots   no window slot is promised twice
-//	Lease   what one sequence has of the window slots and may still take
-//	Claim   the same of blocks, and the sequence's Lease
-//	Store   what becomes of a block that is free, and of the chains that keep idle blocks
+//	pool       no block is promised twice: promises never exceed the free and the cached blocks
+//	index      no two full blocks are equal, and a block's parent is there as long as the block is
+//	slots      no window slot is promised twice
+//	slotClaim  what one sequence has of the window slots and may still take
+//	Claim      the same of blocks, and the sequence's slotClaim
+//	Store      what becomes of a block that is free, and of the chains that keep idle blocks
 //
 // The words:
 //

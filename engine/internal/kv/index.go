@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	first  int32 = -1 // the parent of a block that begins a sequence
-	absent int32 = -2 // the parent of a block that is not in the index
+	noParent int32 = -1 // of a block that begins a sequence
+	absent   int32 = -2 // in place of a parent: the block is not in the index
 )
 
 // None stands for no block, or for no window slot.
@@ -36,7 +36,7 @@ type index struct {
 	parent []int32
 	hash   []uint64
 	next   []int32 // the next block with the same hash
-	root   []Root  // of a block whose parent is first
+	root   []Root  // of a block without a parent
 
 	heads map[uint64]int32 // by hash, the first block of the list that next makes
 
@@ -44,7 +44,7 @@ type index struct {
 }
 
 func newIndex(blocks, blockTokens int) index {
-	x := index{
+	return index{
 		blockTokens: blockTokens,
 		tokens:      make([]int32, blocks*blockTokens),
 		parent:      slices.Repeat([]int32{absent}, blocks),
@@ -54,7 +54,6 @@ func newIndex(blocks, blockTokens int) index {
 		heads:       make(map[uint64]int32),
 		sum:         Hash,
 	}
-	return x
 }
 
 // Hash hashes a block's tokens onto its parent's hash, or onto that of the Root, by the folded
@@ -69,14 +68,14 @@ func Hash(parent uint64, tokens []int32) uint64 {
 }
 
 // find returns the block that holds tokens after parent, or None. root matters where parent is
-// first. There are blockTokens tokens.
+// noParent. There are blockTokens tokens.
 func (x *index) find(root *Root, parent int32, tokens []int32) int32 {
 	b, ok := x.heads[x.sumAfter(root, parent, tokens)]
 	if !ok {
 		return None
 	}
 	for ; b != None; b = x.next[b] {
-		if x.parent[b] == parent && (parent != first || x.root[b] == *root) &&
+		if x.parent[b] == parent && (parent != noParent || x.root[b] == *root) &&
 			slices.Equal(x.at(b), tokens) {
 			return b
 		}
@@ -84,7 +83,7 @@ func (x *index) find(root *Root, parent int32, tokens []int32) int32 {
 	return None
 }
 
-// insert adds block b with its tokens after parent, which is in the index or is first. find must
+// insert adds block b with its tokens after parent, which is in the index or noParent. find must
 // have returned None.
 func (x *index) insert(b int32, root *Root, parent int32, tokens []int32) {
 	h := x.sumAfter(root, parent, tokens)
@@ -122,7 +121,7 @@ func (x *index) remove(b int32) {
 
 // walk appends to dst the longest run of full blocks that tokens begin with.
 func (x *index) walk(root *Root, tokens []int32, dst []int32) []int32 {
-	parent := first
+	parent := noParent
 	for full := range slices.Chunk(tokens, x.blockTokens) {
 		if len(full) < x.blockTokens {
 			break
@@ -138,7 +137,7 @@ func (x *index) walk(root *Root, tokens []int32, dst []int32) []int32 {
 }
 
 func (x *index) sumAfter(root *Root, parent int32, tokens []int32) uint64 {
-	if parent == first {
+	if parent == noParent {
 		return x.sum(binary.LittleEndian.Uint64(root[:]), tokens)
 	}
 	return x.sum(x.hash[parent], tokens)

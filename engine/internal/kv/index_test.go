@@ -50,11 +50,11 @@ func compareIndex(t *testing.T, script []byte, x *index) {
 		verb, a, b := script[0], script[1], script[2]
 		script = script[3:]
 		var parent entry
-		parent.block, parent.root = first, int(a/4)%len(roots)
+		parent.block, parent.root = noParent, int(a/4)%len(roots)
 		if n := len(dumb); n > 0 && a%4 > 0 {
 			parent = dumb[int(a)%n]
 		}
-		if verb%4 == 0 && parent.block != first {
+		if verb%4 == 0 && parent.block != noParent {
 			// Only a leaf may go: a sequence that has a block has the block's parents.
 			leaf := !slices.ContainsFunc(dumb, func(e entry) bool {
 				n := len(parent.chain)

@@ -91,7 +91,7 @@ func (p *pool) alloc() int32 {
 // own puts block b, which was just allocated, into an account.
 func (p *pool) own(b int32, a *account) {
 	p.owners[b] = a
-	a.refs[refStateOf(p.blocks[b].pins, p.blocks[b].holds)]++
+	a.blocks[refStateOf(p.blocks[b].pins, p.blocks[b].holds)]++
 }
 
 // idle reports whether no running sequence has block b.
@@ -106,13 +106,13 @@ func (p *pool) change(b, pins, holds int32) (freed bool) {
 	is := refStateOf(x.pins, x.holds)
 	p.refs.move(was, is)
 	if a := p.owners[b]; a != nil {
-		a.refs.move(was, is)
+		a.blocks.move(was, is)
 	}
 	if is != unused {
 		return false
 	}
 	if a := p.owners[b]; a != nil {
-		a.refs[unused]-- // it is not the account's any more
+		a.blocks[unused]-- // it is not the account's any more
 		p.owners[b] = nil
 	}
 	p.free = append(p.free, b)

@@ -25,7 +25,7 @@ import "fmt"
 //     together, as with blocks.
 //
 // So no departure breaks a promise: at any time at most as many slots are in use as are charged,
-// and everything promised could be got by evicting chains. Only a Lease borrows, pins and
+// and everything promised could be got by evicting chains. Only a slotClaim borrows, pins and
 // promises.
 //
 // Every method but usable, and check in check.go, is O(1).

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLeaseTimeline makes the timeline in Lease's comment.
-func TestLeaseTimeline(t *testing.T) {
+// TestSlotClaimTimeline makes the timeline in the comment of slotClaim.
+func TestSlotClaimTimeline(t *testing.T) {
 	st := NewStore(Layout{Shape: Shape{BlockTokens: 4, Window: 6}, Blocks: 8, WindowSlots: 8})
 	prompt := []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 	tokens := slices.Concat(prompt, []int32{10, 11, 12, 13, 14, 15, 16, 17})
@@ -20,7 +20,7 @@ func TestLeaseTimeline(t *testing.T) {
 		fmt.Fprintf(&got, "%-20s", when)
 		for i := range 5 {
 			switch {
-			case i < c.lease.start:
+			case i < c.window.start:
 				got.WriteString(" -")
 			case i >= len(c.Blocks):
 				got.WriteString(" .")
@@ -32,7 +32,7 @@ func TestLeaseTimeline(t *testing.T) {
 				got.WriteString(" h")
 			}
 		}
-		fmt.Fprintf(&got, " %3d %3d\n", c.lease.promised, st.slots.used)
+		fmt.Fprintf(&got, " %3d %3d\n", c.window.promised, st.slots.used)
 	}
 	computed := func(n int) {
 		for i := range n / 4 {
