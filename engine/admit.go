@@ -19,7 +19,7 @@ const (
 func (s *sched) admit() {
 	for i := 0; i < min(s.queue.lines(), lookahead) && len(s.running) < s.maxBatch; {
 		q := s.queue.head(i)
-		if q.held = !s.mayStart(q); q.held {
+		if q.waitsForOwn = !s.mayStart(q); q.waitsForOwn {
 			i++
 			continue
 		}
@@ -27,7 +27,7 @@ func (s *sched) admit() {
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
 		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
-		if q.held = !s.store.Within(terms, s.maxRunning()); q.held || !s.store.Affords(terms) {
+		if q.waitsForOwn = !s.store.Within(terms, s.maxRunning()); q.waitsForOwn || !s.store.Affords(terms) {
 			i++
 			continue
 		}
@@ -44,12 +44,12 @@ func (s *sched) admit() {
 // them has been passed often enough.
 func (s *sched) pass(i int) bool {
 	for j := range i {
-		if h := s.queue.head(j); h.passed == maxPassed && !h.held {
+		if h := s.queue.head(j); h.passed == maxPassed && !h.waitsForOwn {
 			return false
 		}
 	}
 	for j := range i {
-		if h := s.queue.head(j); !h.held {
+		if h := s.queue.head(j); !h.waitsForOwn {
 			h.passed++
 		}
 	}

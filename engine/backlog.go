@@ -30,7 +30,7 @@ type backlog struct {
 	due     time.Time // when saving was due because of its age; zero: it was not
 	overdue bool      // later has reached its age, and waits for the end of saving
 
-	held bool // it keeps the agent's lease, where others share the directory
+	leased bool // it holds the agent's lease, where others share the directory
 }
 
 // waits reports whether there are turns of which no snapshot has been begun, and none is on its
@@ -65,7 +65,7 @@ func (d *disk) collect() {
 		d.rested = append(d.rested, rested{chain: c, at: now.Add(d.delay)})
 		b := d.backlogs[c.Agent]
 		if b == nil {
-			b = &backlog{agent: c.Agent, held: d.store.Retain(c.Agent)}
+			b = &backlog{agent: c.Agent, leased: d.store.Retain(c.Agent)}
 			d.backlogs[c.Agent] = b
 		}
 		switch {
@@ -143,7 +143,7 @@ func (d *disk) endBacklog(b *backlog) {
 		d.pool.Release(c)
 	}
 	delete(d.backlogs, b.agent)
-	if b.held {
+	if b.leased {
 		d.store.Release(b.agent)
 	}
 	*b = backlog{}
@@ -263,7 +263,7 @@ func (d *disk) again(agent kv.Agent) *backlog {
 		return nil
 	}
 	c.Dirty = true
-	b := &backlog{agent: agent, chain: c, held: d.store.Retain(agent)}
+	b := &backlog{agent: agent, chain: c, leased: d.store.Retain(agent)}
 	d.backlogs[agent] = b
 	return b
 }

@@ -159,8 +159,8 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		e.noteRefusal(ErrDraining)
 		return nil, ErrDraining
 	}
-	release, _ := e.hold(ctx, who.Agent) // refused, it goes on with what the disk has
-	j.held = e.cfg.Shared && e.disk != nil
+	release, _ := e.lease(ctx, who.Agent) // refused, it goes on with what the disk has
+	j.leased = e.cfg.Shared && e.disk != nil
 	j.durable = r.Durable || e.isDurable(who.Agent)
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
 		release()

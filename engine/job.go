@@ -16,8 +16,9 @@ type job struct {
 	unwatch func() bool // ends the watch on the request's context
 	restore *restore    // nil: there was none
 	durable bool
-	held    bool
-	ahead   func(answer []int32, n int) (tokens []int32, sure int) // of the request; nil: none
+	leased  bool // it holds its agent's lease, where others share the directory
+
+	ahead func(answer []int32, n int) (tokens []int32, sure int) // of the request; nil: none
 
 	submitted, admitted, first time.Time
 }
@@ -88,7 +89,7 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 	}
 	j.stream.result = r
 	e.saveTurn(j, ev.finish)
-	e.endHold(j)
+	e.endLease(j)
 	j.unwatch()
 	e.mailbox.ended(q.who.Agent)
 	delete(e.jobs, q.id)

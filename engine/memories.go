@@ -155,7 +155,7 @@ func (e *Engine) create(agent kv.Agent, durable bool) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
-	release, err := e.hold(context.Background(), agent)
+	release, err := e.lease(context.Background(), agent)
 	defer release()
 	if err != nil {
 		return Memory{}, err
@@ -228,7 +228,7 @@ func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
 }
 
 func (e *Engine) conversation(agent kv.Agent, salt string) ([]int32, error) {
-	release, _ := e.hold(context.Background(), agent) // refused, it is what the disk has
+	release, _ := e.lease(context.Background(), agent) // refused, it is what the disk has
 	defer release()
 	var tokens []int32
 	whole := false
@@ -321,7 +321,7 @@ func (e *Engine) withBacklog(m Memory) Memory {
 }
 
 func (e *Engine) pin(agent kv.Agent, pinned bool) error {
-	release, err := e.hold(context.Background(), agent)
+	release, err := e.lease(context.Background(), agent)
 	defer release()
 	if err != nil {
 		return err
@@ -340,7 +340,7 @@ func (e *Engine) isDurable(agent kv.Agent) bool {
 // setDurable says whether each request of an agent is durable. The agent's memory is on disk before
 // it returns, as it is now.
 func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
-	release, err := e.hold(context.Background(), agent)
+	release, err := e.lease(context.Background(), agent)
 	defer release()
 	if err != nil {
 		return err
@@ -352,7 +352,7 @@ func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
 }
 
 func (e *Engine) forget(agent kv.Agent) error {
-	release, err := e.hold(context.Background(), agent)
+	release, err := e.lease(context.Background(), agent)
 	defer release()
 	if err != nil {
 		return err
@@ -391,7 +391,7 @@ func (e *Engine) forgetInPool(agent kv.Agent) bool {
 }
 
 func (e *Engine) export(agent kv.Agent, to string, w io.Writer) error {
-	release, err := e.hold(context.Background(), agent)
+	release, err := e.lease(context.Background(), agent)
 	defer release()
 	if err != nil {
 		return err
@@ -424,7 +424,7 @@ func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {
 	release := func() {}
 	defer func() { release() }()
 	hold := func(agent kv.Agent) (err error) {
-		release, err = e.hold(context.Background(), agent)
+		release, err = e.lease(context.Background(), agent)
 		return err
 	}
 	h, err := e.disk.store.Import(principal, r, hold, place)

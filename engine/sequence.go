@@ -26,9 +26,10 @@ type sequence struct {
 	claimed   int  // tokens behind the computed ones that blocks were claimed for while it restores
 	restored  int  // tokens whose KV was restored
 
-	held   bool   // it waits for others of its principal, and not for room
+	waitsForOwn bool // it is queued, and waits for others of its principal, not for room
+	passed      int  // how many started before it although it was first in line
+
 	waited int    // steps in which it decoded nothing although it could
-	passed int    // how many started before it although it was first in line
 	cached int    // tokens of the prompt that were never computed
 	miss   string // see Start.Miss
 

@@ -10,9 +10,9 @@ import (
 // Where others share the directory, an engine holds an agent's lease from its request until the
 // turn is on disk: each request holds it, and so does each backlog. See snapshot.Store.Hold.
 
-// hold has this engine hold an agent until release is called, which must be called in any case. The
-// error is ErrTaken if another engine has the agent still, after a while.
-func (e *Engine) hold(ctx context.Context, agent kv.Agent) (release func(), err error) {
+// lease has this engine hold an agent's lease until release is called, which must be called in any
+// case. The error is ErrTaken if another engine has the lease still, after a while.
+func (e *Engine) lease(ctx context.Context, agent kv.Agent) (release func(), err error) {
 	if e.disk == nil {
 		return func() {}, nil
 	}
@@ -20,7 +20,7 @@ func (e *Engine) hold(ctx context.Context, agent kv.Agent) (release func(), err 
 	return func() { e.disk.store.Release(agent) }, err
 }
 
-// look has this engine know what others have done with an agent, if it is not at work with it.
+// look has this engine know what others have done with an agent, unless it holds the agent's lease.
 func (e *Engine) look(agent kv.Agent) {
 	if e.disk != nil {
 		e.disk.store.Look(agent, func() { e.forgetStale(agent) })
@@ -38,10 +38,10 @@ func (e *Engine) forgetStale(agent kv.Agent) {
 	})
 }
 
-// endHold ends what a request has held, if it has (job.held). What it has left is a backlog by
-// then.
-func (e *Engine) endHold(j *job) {
-	if j.held {
+// endLease gives up a request's part in its agent's lease, if it has one. What the request has left
+// is a backlog by then, which holds the lease.
+func (e *Engine) endLease(j *job) {
+	if j.leased {
 		e.disk.collect()
 		e.disk.store.Release(j.seq.who.Agent)
 	}
