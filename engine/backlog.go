@@ -37,13 +37,15 @@ type backlog struct {
 // way.
 func (b *backlog) waits() bool { return b.saving == nil && b.chain != nil && b.chain.Dirty }
 
-// A turn is the time of the first turn of a backlog, or of the first that a snapshot does not have.
-type turn struct {
+// An unsavedTurn says when a turn of a backlog ended: the oldest one, or the oldest one that the
+// snapshot on its way does not have.
+type unsavedTurn struct {
 	of *backlog
 	at time.Time
 }
 
-func (t *turn) unsaved() bool { return t.at.Equal(t.of.since) || t.at.Equal(t.of.later) }
+// still reports whether the disk lacks the turn.
+func (t *unsavedTurn) still() bool { return t.at.Equal(t.of.since) || t.at.Equal(t.of.later) }
 
 // A save is due so long before its turn is too old: a step, and twice what a save took lately from
 // when it was due, and that at least and at most these parts of the bound.
@@ -71,10 +73,10 @@ func (d *disk) collect() {
 		switch {
 		case b.since.IsZero():
 			b.since = now
-			d.turns = append(d.turns, turn{b, now})
+			d.turns = append(d.turns, unsavedTurn{b, now})
 		case b.saving != nil && b.later.IsZero():
 			b.later = now
-			d.turns = append(d.turns, turn{b, now})
+			d.turns = append(d.turns, unsavedTurn{b, now})
 		}
 		if old := b.chain; old != nil && old != c {
 			d.pool.Release(old) // this one has its turns
@@ -168,7 +170,7 @@ func (d *disk) due(now time.Time) (c *kv.Chain, wait time.Duration) {
 	}
 	for ; d.within > 0 && d.aged < len(d.turns); d.aged++ {
 		t := &d.turns[d.aged]
-		if !t.unsaved() {
+		if !t.still() {
 			continue
 		}
 		at := t.at.Add(d.within - d.lead - min(d.step(), d.within/maxLead))
@@ -204,7 +206,7 @@ func (d *disk) due(now time.Time) (c *kv.Chain, wait time.Duration) {
 // noteOldest publishes when the oldest turn ended that is not on disk, and forgets turns that are.
 func (d *disk) noteOldest() {
 	n := 0
-	for n < len(d.turns) && !d.turns[n].unsaved() {
+	for n < len(d.turns) && !d.turns[n].still() {
 		n++
 	}
 	d.turns = d.turns[n:]
@@ -214,7 +216,7 @@ func (d *disk) noteOldest() {
 		looked := d.aged
 		kept := d.turns[:0]
 		for i := range d.turns {
-			if d.turns[i].unsaved() {
+			if d.turns[i].still() {
 				kept = append(kept, d.turns[i])
 			} else if i < looked {
 				d.aged--

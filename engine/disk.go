@@ -42,7 +42,7 @@ type disk struct {
 	portionBytes int                  // that are copied in or out between two steps
 
 	backlogs map[kv.Agent]*backlog // by agent
-	turns    []turn                // first turns of backlogs, in the order of their times
+	turns    []unsavedTurn         // of backlogs, in the order of their times
 	aged     int                   // how many of turns have been looked at because of their age
 	overdue  []*backlog            // reached their age while an older snapshot was on its way
 	oldest   atomic.Int64          // when the oldest unsaved turn ended, in Unix nanoseconds; 0: none
