@@ -27,7 +27,8 @@ func (s *sched) admit() {
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
 		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
-		if q.waitsForOwn = !s.store.Within(terms, s.maxRunning()); q.waitsForOwn || !s.store.Affords(terms) {
+		q.waitsForOwn = !s.store.Within(terms, s.maxRunning())
+		if q.waitsForOwn || !s.store.Affords(terms) {
 			i++
 			continue
 		}
@@ -60,7 +61,7 @@ func (s *sched) pass(i int) bool {
 func (s *sched) mayStart(q *sequence) bool {
 	n := 0
 	for _, r := range s.running {
-		if r.who.Agent.Principal == q.who.Agent.Principal {
+		if r.principal() == q.principal() {
 			n++
 		}
 	}

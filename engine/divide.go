@@ -28,7 +28,7 @@ func (s *sched) divide(prompts, rows int, d drafting) {
 			s.prefill = append(s.prefill, q)
 		}
 	}
-	budget += s.takeTurns(rows)
+	budget += s.limitStreams(rows)
 	ahead := s.giveDrafts(d)
 	budget -= ahead
 	if len(s.prefill) == 0 {
@@ -43,11 +43,11 @@ func (s *sched) divide(prompts, rows int, d drafting) {
 	s.dividePrompts(min(max(budget, 1), prompts))
 }
 
-// takeTurns leaves streams out of the step until at most rows sequences decode, each time one of
+// limitStreams leaves streams out of the step until at most rows sequences decode, each time one of
 // the principal that has the most streams in it, and of its streams the one that has waited least.
 // A principal's last stream stays, unless the principal has prompts, which then have its part of
 // the step. It returns how many it left out.
-func (s *sched) takeTurns(rows int) (left int) {
+func (s *sched) limitStreams(rows int) (left int) {
 	decoding := 0
 	for _, q := range s.running {
 		decoding += q.chunk
@@ -65,8 +65,8 @@ func (s *sched) takeTurns(rows int) (left int) {
 	return left
 }
 
-// A turns has the streams of a principal that are in the step.
-type turns struct {
+// An ownStreams has the streams of one principal that are in the step.
+type ownStreams struct {
 	byAge  []*sequence // some of the first may have been left out
 	byWait []*sequence // the one that has waited least first
 	prompt bool        // the principal has a prompt to compute
@@ -74,45 +74,45 @@ type turns struct {
 
 // before reports whether a principal leaves a stream out sooner than another: it has more, or as
 // many and the oldest. place says where in s.running a stream is.
-func (t *turns) before(o *turns, place map[*sequence]int) bool {
-	if len(t.byWait) != len(o.byWait) {
-		return len(t.byWait) > len(o.byWait)
+func (o *ownStreams) before(other *ownStreams, place map[*sequence]int) bool {
+	if len(o.byWait) != len(other.byWait) {
+		return len(o.byWait) > len(other.byWait)
 	}
-	return place[t.oldest()] < place[o.oldest()]
+	return place[o.oldest()] < place[other.oldest()]
 }
 
-func (t *turns) oldest() *sequence {
-	for t.byAge[0].chunk == 0 {
-		t.byAge = t.byAge[1:]
+func (o *ownStreams) oldest() *sequence {
+	for o.byAge[0].chunk == 0 {
+		o.byAge = o.byAge[1:]
 	}
-	return t.byAge[0]
+	return o.byAge[0]
 }
 
 // leaveOut leaves up to n streams out of the step, and returns how many it did.
 func (s *sched) leaveOut(n int) (left int) {
-	all, place := map[string]*turns{}, map[*sequence]int{}
+	all, place := map[string]*ownStreams{}, map[*sequence]int{}
 	for i, q := range s.running {
-		t := all[q.who.Agent.Principal]
-		if t == nil {
-			t = new(turns)
-			all[q.who.Agent.Principal] = t
+		o := all[q.principal()]
+		if o == nil {
+			o = new(ownStreams)
+			all[q.principal()] = o
 		}
 		switch {
 		case q.prefilling():
-			t.prompt = true
+			o.prompt = true
 		case q.chunk == 1 && q.decoding():
-			t.byAge, place[q] = append(t.byAge, q), i
+			o.byAge, place[q] = append(o.byAge, q), i
 		}
 	}
-	for _, t := range all {
-		t.byWait = slices.Clone(t.byAge)
-		slices.SortStableFunc(t.byWait, func(a, b *sequence) int { return a.waited - b.waited })
+	for _, o := range all {
+		o.byWait = slices.Clone(o.byAge)
+		slices.SortStableFunc(o.byWait, func(a, b *sequence) int { return a.waited - b.waited })
 	}
 	for ; left < n; left++ {
-		var next *turns
-		for _, t := range all {
-			if k := len(t.byWait); (k > 1 || k == 1 && t.prompt) && (next == nil || t.before(next, place)) {
-				next = t
+		var next *ownStreams
+		for _, o := range all {
+			if k := len(o.byWait); (k > 1 || k == 1 && o.prompt) && (next == nil || o.before(next, place)) {
+				next = o
 			}
 		}
 		if next == nil {
@@ -122,37 +122,6 @@ func (s *sched) leaveOut(n int) (left int) {
 		next.byWait = next.byWait[1:]
 	}
 	return left
-}
-
-// streams holds how many sequences of a principal decode in the step.
-type streams struct {
-	principal string
-	n         int
-	prompt    bool // it has a prompt to compute; set by load alone
-}
-
-func (s *sched) streams() []streams {
-	s.counts = s.counts[:0]
-	clear(s.countOf)
-	for _, q := range s.running {
-		if q.chunk == 0 || !q.decoding() {
-			continue
-		}
-		i, ok := s.countOf[q.who.Agent.Principal]
-		if !ok {
-			i = len(s.counts)
-			s.countOf[q.who.Agent.Principal] = i
-			s.counts = append(s.counts, streams{principal: q.who.Agent.Principal})
-		}
-		s.counts[i].n++
-	}
-	return s.counts
-}
-
-// hasStream reports whether a principal was among those of the last call of streams.
-func (s *sched) hasStream(principal string) bool {
-	_, has := s.countOf[principal]
-	return has
 }
 
 // dividePrompts divides a budget of prompt tokens between the principals whose prompts are in
@@ -166,7 +135,7 @@ func (s *sched) dividePrompts(budget int) {
 	var groups [][]*sequence // by principal
 	for _, q := range s.prefill {
 		i := slices.IndexFunc(groups, func(g []*sequence) bool {
-			return g[0].who.Agent.Principal == q.who.Agent.Principal
+			return g[0].principal() == q.principal()
 		})
 		if i < 0 {
 			i = len(groups)
@@ -176,11 +145,11 @@ func (s *sched) dividePrompts(budget int) {
 	}
 	fewest := slices.MinFunc(groups, func(a, b []*sequence) int { return wanted(a) - wanted(b) })
 	part := max(wanted(fewest), minPart)
-	s.streams()
+	s.streams.count(s.running, (*sequence).decodesNow)
 	for _, first := range []bool{true, false} {
 		var these [][]*sequence
 		for _, g := range groups {
-			if !s.hasStream(g[0].who.Agent.Principal) == first {
+			if s.streams.has(g[0].principal()) != first {
 				these = append(these, g)
 			}
 		}
@@ -197,7 +166,7 @@ func (s *sched) dividePrompts(budget int) {
 // configured.
 func onePrincipal(list []*sequence) bool {
 	for _, q := range list {
-		if q.who.Agent.Principal != list[0].who.Agent.Principal {
+		if q.principal() != list[0].principal() {
 			return false
 		}
 	}

@@ -193,12 +193,12 @@ func (s *sched) parts(rows int) func(q *sequence) *int {
 		return func(*sequence) *int { return &rows }
 	}
 	left := make(map[string]*int)
-	streams := s.streams()
-	for _, c := range streams {
-		n := rows / len(streams)
+	s.streams.count(s.running, (*sequence).decodesNow)
+	for _, c := range s.streams.counts {
+		n := rows / len(s.streams.counts)
 		left[c.principal] = &n
 	}
-	return func(q *sequence) *int { return left[q.who.Agent.Principal] }
+	return func(q *sequence) *int { return left[q.principal()] }
 }
 
 // drafterOf returns a sequence's drafter, which it gets when it first needs one. It takes a few

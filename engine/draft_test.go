@@ -399,7 +399,7 @@ func TestSpareTime(t *testing.T) {
 	for i := range p.decode {
 		p.decode[i] = time.Duration(10+i) * time.Millisecond
 	}
-	several := load{decoding: 2, several: true, fair: 2, others: 1}
+	several := demand{decoding: 2, several: true, fair: 2, besidePrompt: 1}
 	bound := 11 * time.Millisecond * 7 / 4
 	if _, rows, spare := p.limits(several); rows != 2 || spare != bound-12*time.Millisecond {
 		t.Errorf("%d rows, %v to spare", rows, spare)
@@ -412,7 +412,7 @@ func TestSpareTime(t *testing.T) {
 	if _, _, spare := p.limits(several); spare != 0 {
 		t.Errorf("%v to spare in a step that tries more streams", spare)
 	}
-	alone := load{decoding: 1, prefilling: 1}
+	alone := demand{decoding: 1, prefilling: 1}
 	p.token = time.Millisecond
 	if prompts, _, spare := p.limits(alone); prompts == 0 || spare < time.Hour {
 		t.Errorf("%d prompt tokens, %v to spare", prompts, spare)

@@ -52,7 +52,7 @@ func (g *growing) ask(principal, agent string, seed int32, tokens, answer int) {
 
 // step makes a step, and returns what has ended. It reports false where nothing runs.
 func (g *growing) step(ended func(*sequence)) bool {
-	g.load()
+	g.demand()
 	plan := g.plan(g.stepTokens, cmp.Or(g.rows, g.maxBatch), drafting{})
 	if plan == nil {
 		return false
@@ -196,7 +196,7 @@ func BenchmarkGrowthStreams(b *testing.B) {
 				for range streams {
 					ask(nil)
 				}
-				for g.load().decoding < streams {
+				for g.demand().decoding < streams {
 					g.step(ask)
 				}
 				if what == "shared" {

@@ -50,9 +50,9 @@ func (e *Engine) awaitWriter(writer *sync.WaitGroup) {
 func (e *Engine) iterate() bool {
 	e.takeMail()
 	worked := e.copyIn()
-	l := e.sched.load()
-	prompts, rows, spare := e.pace.limits(l)
-	b := e.sched.plan(prompts, rows, e.drafting(l, rows, spare))
+	wanted := e.sched.demand()
+	prompts, rows, spare := e.pace.limits(wanted)
+	b := e.sched.plan(prompts, rows, e.drafting(wanted, rows, spare))
 	if e.disk != nil {
 		e.disk.rescue()
 	}
@@ -92,13 +92,13 @@ func (e *Engine) iterate() bool {
 
 // drafting returns what drafts the next step may have, in which so many sequences decode and which
 // has so much time to spare. Prompts get time for the rows of drafts as they do for the streams.
-func (e *Engine) drafting(l load, streams int, spare time.Duration) drafting {
-	streams = min(streams, l.decoding)
+func (e *Engine) drafting(wanted demand, streams int, spare time.Duration) drafting {
+	streams = min(streams, wanted.decoding)
 	alone := e.pace.decode[streams]
 	d := e.drafts.limits(streams, alone, e.cfg.StepTokens, spare)
-	if l.prefilling > 0 && d.rows > 0 {
+	if wanted.prefilling > 0 && d.rows > 0 {
 		row := e.drafts.cost(streams, alone)
-		d.prompts = float64(besideOf(row, l.prefilling)) / float64(max(e.pace.token, 1))
+		d.prompts = float64(besideOf(row, wanted.prefilling)) / float64(max(e.pace.token, 1))
 	}
 	return d
 }

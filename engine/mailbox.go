@@ -58,7 +58,7 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent, batch int
 	if m.closed.Load() {
 		return ErrDraining
 	}
-	principal := j.seq.who.Agent.Principal
+	principal := j.seq.principal()
 	own := m.principals[principal]
 	if n := int(m.waiting.Load()); n >= limit || len(m.shares) > 1 && own-batch >= limit-n {
 		return &QueueError{Queued: n, Limit: limit}

@@ -16,11 +16,12 @@ import (
 // of them.
 //
 // Most steps take less than twice what they take without prompts. What that leaves of the prompts'
-// time goes into a long step after every quietSteps: so the 95th percentile of the time between a
-// stream's tokens is at most doubled, and to any of them about maxLong is added at the most. Much
-// of what few tokens cost comes from having prompts at all, such as reading the keys and values of a
-// long one. Where that takes a good part of a usual step's share, prompts wait for the long step,
-// and have the usual ones only as far as the long one will not have all that they are owed by then.
+// time goes into one long step after every quietSteps others. So the 95th percentile of the time
+// between a stream's tokens is at most doubled, and no token comes more than about maxLong late.
+// Much of what a few prompt tokens cost comes from having prompts in a step at all, such as reading
+// the keys and values of a long one. Where that takes a good part of a usual step's share, prompts
+// wait for the long step, and are in the usual ones only for what they will be owed by then and the
+// long one cannot hold.
 //
 // What a prompt token costs depends on the model, the machine, the history before it and how many
 // are computed at once, which no formula knows and each step shows. The cost of a step without
@@ -29,18 +30,18 @@ import (
 type pace struct {
 	clock func() time.Time
 
-	max     int             // prompt tokens that a step can hold
-	allowed int             // how many the last one could have
-	decode  []time.Duration // by number of streams: a step without prompts; 0: not known
-	token   time.Duration   // what each token of a prompt adds to that
-	bulk    time.Duration   // the same in large steps without streams; 0: not known
-	cost    trend           // what a number of prompt tokens adds
-	mixed   int             // steps with both since the last one without prompts
-	owed    time.Duration   // by how much prompts have had less than the streams beside them
-	quiet   int             // steps beside prompts since the last long one
-	step    time.Duration   // any step
-	tried   int             // steps of several principals
-	turn    bool            // of prompts, where they take turns with streams
+	max        int             // prompt tokens that a step can hold
+	allowed    int             // how many the last one could have
+	decode     []time.Duration // by number of streams: a step without prompts; 0: not known
+	token      time.Duration   // what each token of a prompt adds to that
+	bulk       time.Duration   // the same in large steps without streams; 0: not known
+	cost       trend           // what a number of prompt tokens adds
+	mixed      int             // steps with both since the last one without prompts
+	owed       time.Duration   // by how much prompts have had less than the streams beside them
+	quiet      int             // steps beside prompts since the last long one
+	step       time.Duration   // any step
+	tried      int             // steps of several principals
+	promptStep bool            // the last step was for prompts, where these alternate with streams
 }
 
 const (
@@ -79,50 +80,50 @@ func newPace(maxBatch, stepTokens int) pace {
 // no more than one more request of its would. A principal alone has no bound: its drafts pay for
 // themselves (see draftPace.limits), and its prompts get as much time as its streams with them. A
 // step that is to show what streams alone cost has none.
-func (p *pace) limits(l load) (prompts, rows int, spare time.Duration) {
-	if !l.several || l.decoding == 0 {
+func (p *pace) limits(d demand) (prompts, rows int, spare time.Duration) {
+	if !d.several || d.decoding == 0 {
 		var shows bool
-		prompts, shows = p.prompts(l.decoding, l.prefilling)
+		prompts, shows = p.prompts(d.decoding, d.prefilling)
 		if !shows {
 			spare = math.MaxInt64
 		}
-		return prompts, l.decoding, spare
+		return prompts, d.decoding, spare
 	}
 	p.owed, p.quiet = 0, 0
-	bound := p.bound(l)
+	bound := p.bound(d)
 	p.tried++
 	retry := p.tried%retryStreams == 0
 	if retry {
 		bound *= 2
-		l.prefilling = 0 // its cost is noted only without prompts
+		d.prefilling = 0 // its cost is noted only without prompts
 	}
-	p.allowed, rows = 0, p.streams(l, bound)
-	if l.prefilling == 0 {
+	p.allowed, rows = 0, p.streams(d, bound)
+	if d.prefilling == 0 {
 		if spare = bound - p.decode[rows]; retry || p.decode[rows] == 0 {
 			spare = 0
 		}
 		return 0, rows, max(spare, 0)
 	}
-	if beside := p.streams(l, (bound+p.decode[l.others])/2); l.starts {
+	if beside := p.streams(d, (bound+p.decode[d.besidePrompt])/2); d.starts {
 		rows, bound = beside, 2*p.decode[beside]+p.token // rounded up to whole tokens
 	} else if bound-p.decode[beside] >= p.prompt() {
 		rows = beside
-	} else if p.turn = !p.turn; p.turn {
-		rows = max(l.others, l.decoding-l.both)
+	} else if p.promptStep = !p.promptStep; p.promptStep {
+		rows = max(d.besidePrompt, d.decoding-d.both)
 	} else {
 		return 0, rows, 0
 	}
-	p.allowed = p.within(rows, bound-p.decode[rows], l.starts)
-	if l.starts && l.rest <= p.allowed*3/2 {
-		p.allowed = min(l.rest, p.max)
+	p.allowed = p.within(rows, bound-p.decode[rows], d.starts)
+	if d.starts && d.startTokens <= p.allowed*3/2 {
+		p.allowed = min(d.startTokens, p.max)
 	}
 	return p.allowed, rows, 0
 }
 
 // bound returns how long a step of several principals may take: as long as one in which each has as
 // many streams as the one that has fewest, or in which one of them has a prompt instead.
-func (p *pace) bound(l load) time.Duration {
-	return max(p.decode[l.fair], p.decode[l.others]*7/4)
+func (p *pace) bound(d demand) time.Duration {
+	return max(p.decode[d.fair], p.decode[d.besidePrompt]*7/4)
 }
 
 // prompt returns the least time in which a prompt gets on beside streams; see within.
@@ -134,9 +135,9 @@ func (p *pace) prompt() time.Duration {
 // longer than bound. What a number of streams costs is known from the steps that had so many; one
 // that is not known yet is tried, one more at a time, and one that was too dear is tried again
 // every so many steps.
-func (p *pace) streams(l load, bound time.Duration) int {
-	n := l.fair
-	for p.decode[n] > 0 && n < l.decoding && p.decode[n+1] <= bound {
+func (p *pace) streams(d demand, bound time.Duration) int {
+	n := d.fair
+	for p.decode[n] > 0 && n < d.decoding && p.decode[n+1] <= bound {
 		n++
 	}
 	return n

@@ -51,8 +51,7 @@ type sched struct {
 	match    []int32              // scratch of admit
 	prefill  []*sequence          // scratch of divide
 	filling  map[uint64]*sequence // by Store.Sum, who fills a block in the planned step; see fills
-	counts   []streams            // what streams has returned,
-	countOf  map[string]int       // and where a principal is in it
+	streams  streamCounts         // scratch of demand, parts and dividePrompts
 	events   []event              // what Commit and Fail return, reused
 }
 
@@ -83,7 +82,7 @@ func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 		stepTokens: stepTokens,
 		store:      kv.NewStore(l),
 		queue:      newQueue(),
-		countOf:    make(map[string]int),
+		streams:    streamCounts{places: make(map[string]int)},
 		filling:    make(map[uint64]*sequence),
 	}
 }
@@ -136,58 +135,6 @@ func (s *sched) plan(prompts, rows int, d drafting) *batch {
 	}
 	s.planned = len(s.batch.seqs) > 0
 	return &s.batch
-}
-
-// A load says what the running sequences want of a step.
-type load struct {
-	decoding, prefilling int  // sequences
-	several              bool // they are of several principals
-	// The rest is set if there are several.
-	fair   int  // streams, if no principal had more than the one that has fewest
-	others int  // the same, without those of one principal if all principals have streams
-	both   int  // streams of principals that have prompts as well
-	starts bool // a principal has a prompt to compute and no stream
-	rest   int  // tokens of such prompts
-}
-
-func (s *sched) load() (l load) {
-	for _, q := range s.running {
-		q.chunk = 0
-		switch {
-		case q.restoring:
-		case q.decoding():
-			l.decoding++
-			q.chunk = 1 // for streams
-		default:
-			l.prefilling++
-		}
-	}
-	if l.several = !onePrincipal(s.running); !l.several {
-		return l
-	}
-	counts := s.streams()
-	for _, q := range s.running {
-		if q.prefilling() && !s.hasStream(q.who.Agent.Principal) {
-			l.starts = true
-			l.rest += q.rest()
-		}
-	}
-	if len(counts) == 0 {
-		return l
-	}
-	fewest := slices.MinFunc(counts, func(a, b streams) int { return a.n - b.n })
-	l.fair = fewest.n * len(counts)
-	l.others = l.fair
-	if !l.starts && len(counts) > 1 {
-		l.others -= fewest.n
-	}
-	for _, q := range s.running {
-		if i, ok := s.countOf[q.who.Agent.Principal]; ok && q.prefilling() && !counts[i].prompt {
-			counts[i].prompt = true
-			l.both += counts[i].n
-		}
-	}
-	return l
 }
 
 // catchUp takes over the blocks that others have computed since the sequence was admitted: of many

@@ -45,8 +45,14 @@ func extentOf(prompt, maxTokens, sureTokens, stepTokens int) kv.Extent {
 	return x
 }
 
+// principal returns the id of the principal whose request it is.
+func (q *sequence) principal() string { return q.who.Agent.Principal }
+
 // decoding reports whether the prompt is computed.
 func (q *sequence) decoding() bool { return q.computed >= q.prompt }
+
+// decodesNow reports whether it decodes in the planned step.
+func (q *sequence) decodesNow() bool { return q.decoding() && q.chunk > 0 }
 
 // prefilling reports whether it is computing its prompt.
 func (q *sequence) prefilling() bool { return !q.restoring && !q.decoding() }

@@ -72,7 +72,7 @@ func together(seed uint64, cancels bool) (computed, least int, err error) {
 			ended([]event{ev})
 		}
 		allowed := r.IntN(s.stepTokens + 1)
-		waiting := s.load().prefilling > 0
+		waiting := s.demand().prefilling > 0
 		b := s.Plan(allowed)
 		s.check()
 		if b == nil {
