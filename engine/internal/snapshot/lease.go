@@ -31,21 +31,21 @@ const Fence = "lease"
 
 const leaseSuffix = "." + Fence
 
-// owed is what a hold has instead of a lease when the file system failed: requests go on, and the
-// lease is taken before anything is written; see settle.
-var owed = lease{Generation: -1}
+// untaken is what a hold has in place of a lease when the file system failed: requests go on, and
+// the lease is taken before anything is written; see settle.
+var untaken = lease{Generation: -1}
 
 // same reports whether two leases are of the same taking.
 func (l lease) same(m lease) bool { return l.Owner == m.Owner && l.Generation == m.Generation }
 
 // A hold is a lease that this store has, or was refused, and how many use it.
 type hold struct {
-	n      int
+	n      int           // how many use it
 	ready  chan struct{} // closed when grant is there
-	grant  lease         // zero: another store had the lease; owed: the file system failed
-	paid   lease         // grant, if no other store has had the agent since the index was right
+	grant  lease         // zero: another store had the lease; untaken: the file system failed
+	ours   lease         // grant, if no other store has had the agent since the index was right
 	lost   bool          // another store has, or had, the lease: the next user tries to get one again
-	ending bool
+	ending bool          // it is being given back
 	gone   chan struct{} // closed when the lease is given back
 }
 
@@ -123,9 +123,9 @@ func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error 
 		grant, unchanged := s.acquire(ctx, agent, changed)
 		sh.mu.Lock()
 		if unchanged {
-			h.paid = grant
+			h.ours = grant
 		}
-		h.grant, h.lost = grant, grant == lease{} || grant == owed
+		h.grant, h.lost = grant, grant == lease{} || grant == untaken
 		sh.mu.Unlock()
 		close(ready)
 	}
@@ -136,7 +136,7 @@ func (s *Store) Hold(ctx context.Context, agent kv.Agent, changed func()) error 
 	return nil
 }
 
-// acquire takes an agent's lease. It returns the zero lease if another store has it, and owed if
+// acquire takes an agent's lease. It returns the zero lease if another store has it, and untaken if
 // the files cannot be reached.
 func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) (
 	grant lease, unchanged bool,
@@ -148,7 +148,7 @@ func (s *Store) acquire(ctx context.Context, agent kv.Agent, changed func()) (
 	if err != nil && !errors.Is(err, ErrTaken) && !errors.Is(err, files.ErrLocked) {
 		slog.Warn("an agent's lease cannot be taken; its turn will be saved once it can", "file",
 			FileName(agent), "reason", err)
-		return owed, false
+		return untaken, false
 	}
 	if err != nil {
 		slog.Warn("an agent's memory is another server's at present; its turn here will not be saved",
@@ -286,14 +286,14 @@ func (s *Store) Release(agent kv.Agent) {
 	})
 }
 
-// Held reports whether anybody holds an agent here.
-func (s *Store) Held(agent kv.Agent) bool {
+// held reports whether anybody holds an agent here.
+func (s *Store) held(agent kv.Agent) bool {
 	s.share.mu.Lock()
 	defer s.share.mu.Unlock()
 	return s.share.holds[agent] != nil
 }
 
-// yield gives a lease back that nobody uses any more. If that fails, attend tries again.
+// yield gives a lease back that nobody uses any more. If that fails, yieldRest tries again.
 func (s *Store) yield(agent kv.Agent, h *hold) {
 	sh := s.share
 	sh.mu.Lock()
@@ -320,7 +320,7 @@ func (s *Store) yield(agent kv.Agent, h *hold) {
 func (s *Store) giveBack(name string, grant lease) error {
 	sh := s.share
 	sh.mu.Lock()
-	if grant == owed {
+	if grant == untaken {
 		grant = sh.claims[name].grant
 	}
 	sh.mu.Unlock()
@@ -413,7 +413,7 @@ func (s *Store) owning(agent kv.Agent, grant lease, f func(files.System) error) 
 	if err != nil {
 		return err
 	}
-	if grant == owed {
+	if grant == untaken {
 		if grant, now, err = s.settle(sys, agent, now); err != nil {
 			return err
 		}
@@ -439,15 +439,15 @@ func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (
 	sh := s.share
 	sh.mu.Lock()
 	h, unchanged := sh.holds[agent], sh.unchanged(agent, now)
-	var has, paid lease
+	var has, ours lease
 	if h != nil {
-		has, paid = h.grant, h.paid
+		has, ours = h.grant, h.ours
 	}
 	sh.mu.Unlock()
 	switch {
-	case has != (lease{}) && has == paid:
+	case has != (lease{}) && has == ours:
 		return has, now, nil // it was settled
-	case has != owed || !unchanged:
+	case has != untaken || !unchanged:
 		return lease{}, now,
 			fmt.Errorf("%w: it went on while this one could not reach the files", ErrTaken)
 	}
@@ -456,8 +456,8 @@ func (s *Store) settle(sys files.System, agent kv.Agent, now lease) (
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if h.grant == owed { // else a request has taken a later one meanwhile
-		h.grant, h.paid, h.lost, sh.known[agent] = grant, grant, false, grant
+	if h.grant == untaken { // else a request has taken a later one meanwhile
+		h.grant, h.ours, h.lost, sh.known[agent] = grant, grant, false, grant
 	}
 	return grant, grant, nil
 }

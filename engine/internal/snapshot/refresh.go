@@ -145,7 +145,7 @@ func (s *Store) tryLook(agent kv.Agent) bool {
 
 // LookDurable brings the index up to date as to whether an agent is durable.
 func (s *Store) LookDurable(agent kv.Agent) {
-	if s.share == nil || s.fenced != nil && s.Held(agent) {
+	if s.share == nil || s.fenced != nil && s.held(agent) {
 		return
 	}
 	name := FileName(agent)
@@ -163,7 +163,7 @@ func (s *Store) LookDurable(agent kv.Agent) {
 // since this store had the agent last, Look calls changed.
 func (s *Store) Look(agent kv.Agent, changed func()) {
 	sh := s.share
-	if sh == nil || agent.Anonymous() || s.Held(agent) {
+	if sh == nil || agent.Anonymous() || s.held(agent) {
 		return
 	}
 	l, err := s.readLease(s.sys, FileName(agent))

@@ -96,8 +96,8 @@ func OpenShared(sys files.System, dir string, match Header, quota int64, ttl, te
 		s.share.leave()
 		return nil, err
 	}
-	s.share.work.Go(s.attend)
-	s.share.work.Go(s.tend)
+	s.share.work.Go(s.beat)
+	s.share.work.Go(s.maintain)
 	return s, nil
 }
 
@@ -268,8 +268,8 @@ func (s *Store) alone() error {
 	return nil
 }
 
-// part gives all leases back and ends the membership.
-func (s *Store) part() {
+// withdraw gives all leases back and ends the membership.
+func (s *Store) withdraw() {
 	sh := s.share
 	sh.mu.Lock()
 	sh.closed = true
@@ -288,8 +288,8 @@ func (s *Store) part() {
 	sh.leave()
 }
 
-// attend shows the others that this store is there, and watches them, until the store is closed.
-func (s *Store) attend() {
+// beat shows the others that this store is there, and watches them, until the store is closed.
+func (s *Store) beat() {
 	sh := s.share
 	tick := time.NewTicker(sh.term / 3)
 	defer tick.Stop()
@@ -310,9 +310,9 @@ func (s *Store) attend() {
 	}
 }
 
-// tend does what may take long: it gives back what could not be given back, keeps the index up to
-// date and has a bucket cleared, until the store is closed.
-func (s *Store) tend() {
+// maintain does what may take long: it gives back what could not be given back, keeps the index up
+// to date and has a bucket cleared, until the store is closed.
+func (s *Store) maintain() {
 	sh := s.share
 	tick := time.NewTicker(sh.term / 3)
 	defer tick.Stop()

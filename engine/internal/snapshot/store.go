@@ -593,7 +593,7 @@ func (s *Store) Close() {
 	}
 	s.change.Unlock()
 	if s.share != nil {
-		s.part()
+		s.withdraw()
 		return
 	}
 	s.unlock()
