@@ -45,14 +45,8 @@ type Engine struct {
 	jobs     map[uint64]*job
 	ended    []*job // their streams are closed after the next Stats are published
 	pace     pace
-	rows     []int32 // rows of the step whose logits samplers want
-	logits   []float32
-	picks    []int32 // rows of the step of which nothing but the likeliest token is wanted
-	best     []int32
-	next     []int32     // tokens drawn in this step
-	logprobs [][]Logprob // with each of them
 	drafts   draftPace
-	row      sample.Distribution
+	out      outputs
 	served   served
 }
 

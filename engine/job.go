@@ -41,7 +41,7 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 	if ev.token != noToken {
 		t := Token{ID: ev.token}
 		if ev.row != noRow {
-			t.Logprobs = e.logprobs[ev.row]
+			t.Logprobs = e.out.logprobs[ev.row]
 		}
 		if j.first.IsZero() {
 			j.first = now

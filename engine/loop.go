@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"fmt"
-	"log/slog"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -64,13 +61,13 @@ func (e *Engine) iterate() bool {
 	e.served.step(len(b.seqs), e.published.load().Utilization())
 	start := e.pace.clock()
 	var events []event
-	err := e.step(b)
+	err := e.compute(b)
 	if err != nil {
 		events = e.sched.Fail()
 		err = &ModelError{len(events), err}
 	} else {
 		e.draw(b)
-		events = e.sched.Commit(e.next)
+		events = e.sched.Commit(e.out.tokens)
 	}
 	if err == nil {
 		e.notePace(b, e.pace.clock().Sub(start))
@@ -160,95 +157,6 @@ func (e *Engine) noteAdmitted(b *batch) {
 		}
 	}
 	e.mailbox.waiting.Add(int64(-len(b.admitted)))
-}
-
-// guard calls the model. It turns a panic into an error, so that the panic costs the requests
-// concerned and not the server.
-func (e *Engine) guard(call func() error) (err error) {
-	e.calling.Store(time.Now().UnixNano())
-	defer func() {
-		e.calling.Store(0)
-		if r := recover(); r != nil {
-			err = fmt.Errorf("model panicked: %v", r)
-			slog.Error("model panicked", "panic", r, "stack", string(debug.Stack()))
-		}
-	}()
-	return call()
-}
-
-// step runs the model on a batch.
-func (e *Engine) step(b *batch) error {
-	return e.guard(func() error { return e.compute(b) })
-}
-
-func (e *Engine) compute(b *batch) error {
-	m := e.cfg.Model
-	for _, c := range b.copies {
-		err := m.CopyKV(int(c.Dst), int(c.Src), int(c.DstSlot), int(c.SrcSlot), int(c.Tokens))
-		if err != nil {
-			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.Src, c.Dst, err)
-		}
-	}
-	e.rows, e.picks = e.rows[:0], e.picks[:0]
-	for i, q := range b.sampling {
-		if e.jobs[q.id].sampler.Greedy() {
-			e.picks = append(e.picks, b.rows[i])
-		} else {
-			e.rows = append(e.rows, b.rows[i])
-		}
-	}
-	n := len(e.rows) * e.vocab
-	e.logits = slices.Grow(e.logits[:0], n)[:n]
-	e.best = slices.Grow(e.best[:0], len(e.picks))[:len(e.picks)]
-	err := m.Step(b.tokens, b.lens, b.starts, b.tables, b.windowSlots,
-		e.rows, e.logits, e.picks, e.best)
-	if err != nil {
-		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
-	}
-	return nil
-}
-
-// draw finds the token of each row: the model's pick, or one drawn from its logits. From the rows
-// of a draft that are of no use nothing is drawn.
-func (e *Engine) draw(b *batch) {
-	e.next, e.logprobs = e.next[:0], e.logprobs[:0]
-	logits, best := e.logits, e.best
-	for row := 0; row < len(b.sampling); {
-		q := b.sampling[row]
-		j, follows := e.jobs[q.id], true // the row follows from the tokens drawn
-		for i := range 1 + len(q.draft) {
-			token, noted := noToken, []Logprob(nil)
-			if j.sampler.Greedy() {
-				token, best = best[0], best[1:]
-			} else {
-				if follows {
-					token = e.drawFor(j, logits[:e.vocab])
-					noted = j.sampler.Logprobs()
-				}
-				logits = logits[e.vocab:]
-			}
-			follows = follows && i < len(q.draft) && token == q.draft[i] &&
-				!slices.Contains(q.stop, token)
-			e.next, e.logprobs = append(e.next, token), append(e.logprobs, noted)
-			row++
-		}
-	}
-}
-
-// drawFor draws a job's token from its row, noToken when there is none. A mask that panics costs
-// its own request only.
-func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
-	defer func() {
-		if r := recover(); r != nil {
-			slog.Error("drawing a token panicked", "panic", r, "stack", string(debug.Stack()))
-			token = noToken
-		}
-	}()
-	token, ok := j.sampler.Draw(logits, &e.row)
-	if !ok {
-		return noToken
-	}
-	return token
 }
 
 // lookAhead gives a job the tokens that it can only get, and notes which are likely. Those that
