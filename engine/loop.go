@@ -42,6 +42,21 @@ func (e *Engine) awaitWriter(writer *sync.WaitGroup) {
 	}
 }
 
+// call has the engine's goroutine call f between two steps.
+func (e *Engine) call(f func()) error {
+	ran := make(chan struct{})
+	e.mailbox.call(func() {
+		f()
+		close(ran)
+	})
+	select {
+	case <-ran:
+		return nil
+	case <-e.deaf:
+		return ErrDraining
+	}
+}
+
 // iterate takes the mail, makes one step, and moves a portion of KV from or to the disk. It returns
 // false when there was nothing to do.
 func (e *Engine) iterate() bool {
