@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -34,9 +33,7 @@ type Engine struct {
 	calling   atomic.Int64  // when the model's running call began, in Unix nanoseconds; 0: none runs
 	done      chan struct{} // closed when the goroutine has ended
 	deaf      chan struct{} // closed when it takes no more calls
-
-	rejectedShare, rejectedPool, rejectedQueue       atomic.Uint64
-	rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
+	refusals  refusals
 
 	// Only the engine's goroutine uses what follows.
 	sched    *sched
@@ -74,7 +71,7 @@ func newEngine(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:     cfg,
 		layout:  l,
-		mailbox: newMailbox(),
+		mailbox: newMailbox(&cfg),
 		vocab:   cfg.Model.Vocab(),
 		context: cfg.Model.Context(),
 		done:    make(chan struct{}),
@@ -119,10 +116,7 @@ func (e *Engine) start() {
 // The prompt is copied.
 func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 	if err := r.validate(ctx, e.vocab, e.context); err != nil {
-		if _, ok := errors.AsType[*ContextError](err); ok {
-			e.rejectedContext.Add(1)
-		}
-		return nil, err
+		return nil, e.refuse(err)
 	}
 	if r.Durable && e.disk == nil {
 		return nil, ErrNoDir
@@ -130,8 +124,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 	who := e.identity(&r)
 	x := extentOf(len(r.Prompt), r.MaxTokens, r.SureTokens, e.cfg.StepTokens)
 	if err := e.checkRoom(x, who.Agent.Principal); err != nil {
-		e.noteRefusal(err)
-		return nil, err
+		return nil, e.refuse(err)
 	}
 	j := &job{
 		seq: &sequence{
@@ -150,38 +143,33 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		j.ahead = r.Ahead
 	}
 	if e.mailbox.closed.Load() { // whose agents are others' from now on
-		e.noteRefusal(ErrDraining)
-		return nil, ErrDraining
+		return nil, e.refuse(ErrDraining)
 	}
 	release, _ := e.lease(ctx, who.Agent) // refused, it goes on with what the disk has
 	j.leased = e.cfg.Shared && e.disk != nil
 	j.durable = r.Durable || e.isDurable(who.Agent)
-	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
+	if err := e.mailbox.submit(ctx, j); err != nil {
 		release()
-		e.noteRefusal(err)
-		return nil, err
+		return nil, e.refuse(err)
 	}
 	return j.stream, nil
 }
 
-// noteRefusal counts a refusal, and adds to one of the mailbox when to try again.
-func (e *Engine) noteRefusal(err error) {
-	if _, ok := errors.AsType[*PoolError](err); ok {
-		e.rejectedPool.Add(1)
-	} else if share, ok := errors.AsType[*ShareError](err); ok {
-		if share.What == inFlightShare {
-			share.RetryAfter = e.retryAfter()
+// refuse counts a refusal and returns it. To one of the mailbox, which does not know the pace, it
+// adds when to try again.
+func (e *Engine) refuse(err error) error {
+	e.refusals.count(err)
+	switch refusal := err.(type) {
+	case *ShareError:
+		if refusal.What == inFlightShare {
+			refusal.RetryAfter = e.retryAfter()
 		}
-		e.rejectedShare.Add(1)
-	} else if full, ok := errors.AsType[*QueueError](err); ok {
-		full.RetryAfter = e.retryAfter()
-		e.rejectedQueue.Add(1)
-	} else if busy, ok := errors.AsType[*AgentError](err); ok {
-		busy.RetryAfter = e.retryAfter()
-		e.rejectedAgent.Add(1)
-	} else {
-		e.rejectedDraining.Add(1)
+	case *QueueError:
+		refusal.RetryAfter = e.retryAfter()
+	case *AgentError:
+		refusal.RetryAfter = e.retryAfter()
 	}
+	return err
 }
 
 // checkRoom refuses a request when it can never fit, or when the blocks or the window slots are too
@@ -200,20 +188,15 @@ func (e *Engine) checkRoom(x kv.Extent, principal string) error {
 	switch {
 	case n > st.Blocks:
 		return full
-	case !st.nearlyFull():
+	case !st.NearlyFull(), e.mailbox.hasLess(principal):
 		return nil
-	case e.mailbox.hasLess(principal, e.cfg.MaxBatch):
-		return nil
-	case float64(st.Used) > AdmitBelow*float64(st.Blocks):
-	case float64(st.WindowSlotsUsed) > AdmitBelow*float64(st.WindowSlots):
+	case !nearlyFull(st.Used, st.Blocks): // then the window slots are
 		full = &PoolError{
 			Need:    slots,
 			Free:    st.WindowSlots - st.WindowSlotsUsed,
 			Total:   st.WindowSlots,
 			Sliding: true,
 		}
-	default:
-		return nil
 	}
 	full.RetryAfter = e.retryAfter()
 	return full
@@ -249,12 +232,7 @@ func (e *Engine) Stats() Stats {
 	if e.disk != nil {
 		e.disk.stats(&st)
 	}
-	st.RejectedPool = e.rejectedPool.Load()
-	st.RejectedQueue = e.rejectedQueue.Load()
-	st.RejectedShare = e.rejectedShare.Load()
-	st.RejectedAgent = e.rejectedAgent.Load()
-	st.RejectedContext = e.rejectedContext.Load()
-	st.RejectedDraining = e.rejectedDraining.Load()
+	e.refusals.publish(&st)
 	return st
 }
 

@@ -12,6 +12,8 @@ import (
 // A mailbox takes requests, cancellations and calls from any goroutine for the engine's, which
 // empties it between two steps. Its lock is held for a few instructions, never during a step.
 type mailbox struct {
+	maxQueue, maxPerAgent, maxBatch int // see Config
+
 	waiting atomic.Int64 // requests here or in the queue; grows under mu: the limit is exact
 	closed  atomic.Bool  // set under mu
 
@@ -41,18 +43,24 @@ type cancellation struct {
 	cause error
 }
 
-func newMailbox() mailbox {
-	return mailbox{wake: make(chan struct{}, 1), inFlight: make(map[kv.Agent]int),
-		principals: make(map[string]int)}
+func newMailbox(c *Config) mailbox {
+	return mailbox{
+		maxQueue:    c.MaxQueue,
+		maxPerAgent: c.MaxPerAgent,
+		maxBatch:    c.MaxBatch,
+		inFlight:    make(map[kv.Agent]int),
+		principals:  make(map[string]int),
+		wake:        make(chan struct{}, 1),
+	}
 }
 
-// submit takes a request and watches its context from then on. It refuses if the mailbox is closed,
-// if limit requests wait already, or if perAgent requests of its agent wait or run; perAgent 0 is
-// no limit. It refuses a principal that has its share in flight and, where there are several, one
-// of whose requests more wait than there are places left: then a principal that floods fills half
-// of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets in a
-// switch, 1998.) batch is how many requests may run at once.
-func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent, batch int) error {
+// submit takes a request and watches its context from then on. It returns the refusal if the
+// mailbox is closed, if maxQueue requests wait already, or if maxPerAgent requests of its agent wait
+// or run. It refuses a principal that has its share in flight and, where there are several, one of
+// whose requests more wait than there are places left in the queue: then a principal that floods
+// fills half of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets
+// in a switch, 1998.)
+func (m *mailbox) submit(ctx context.Context, j *job) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() {
@@ -60,15 +68,17 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent, batch int
 	}
 	principal := j.seq.principal()
 	own := m.principals[principal]
-	if n := int(m.waiting.Load()); n >= limit || len(m.shares) > 1 && own-batch >= limit-n {
-		return &QueueError{Queued: n, Limit: limit}
+	queued := int(m.waiting.Load())
+	places := m.maxQueue - queued
+	if places <= 0 || len(m.shares) > 1 && own-m.maxBatch >= places {
+		return &QueueError{Queued: queued, Limit: m.maxQueue}
 	}
-	if most := m.shares[principal].InFlight; most > 0 && own >= most {
-		return &ShareError{What: inFlightShare, Need: own + 1, Limit: most}
+	if limit := m.shares[principal].InFlight; limit > 0 && own >= limit {
+		return &ShareError{What: inFlightShare, Need: own + 1, Limit: limit}
 	}
 	if agent := j.seq.who.Agent; !agent.Anonymous() {
-		if n := m.inFlight[agent]; perAgent > 0 && n >= perAgent {
-			return &AgentError{InFlight: n, Limit: perAgent}
+		if n := m.inFlight[agent]; m.maxPerAgent > 0 && n >= m.maxPerAgent {
+			return &AgentError{InFlight: n, Limit: m.maxPerAgent}
 		}
 		m.inFlight[agent]++
 	}
@@ -122,14 +132,14 @@ func (m *mailbox) limitOf(principal string) kv.Limit {
 
 // hasLess reports whether a principal has fewer requests in flight than its part of a batch, among
 // the principals that have any. It is false where there is only one.
-func (m *mailbox) hasLess(principal string, batch int) bool {
+func (m *mailbox) hasLess(principal string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	others := len(m.principals)
 	if m.principals[principal] > 0 {
 		others--
 	}
-	return len(m.shares) > 1 && others > 0 && m.principals[principal] < max(1, batch/(others+1))
+	return len(m.shares) > 1 && others > 0 && m.principals[principal] < max(1, m.maxBatch/(others+1))
 }
 
 // cancel cancels a request, whose context is done.

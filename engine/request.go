@@ -132,65 +132,6 @@ type Result struct {
 	Decode       time.Duration // from the first token to the end
 }
 
-// ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that
-// Drain cancelled.
-var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; " +
-	"ask another replica")
-
-// A PoolError refuses a request for lack of KV blocks, or of window slots: now, or, when Need >
-// Total, for good.
-type PoolError struct {
-	Need    int  // blocks that the prompt and MaxTokens can take, or window slots at once
-	Free    int  // those that no running request has or may still take
-	Total   int  // those there are
-	Sliding bool // the numbers are of window slots
-
-	RetryAfter time.Duration // when to try again; 0 when the request can never fit
-}
-
-func (e *PoolError) Error() string {
-	if e.Need > e.Total {
-		return fmt.Sprintf("request can never fit: it needs %d KV blocks and the pool has %d; "+
-			"shorten the prompt or max_tokens, or give the server more KV memory", e.Need, e.Total)
-	}
-	of := "blocks"
-	if e.Sliding {
-		of = "window slots"
-	}
-	return fmt.Sprintf("pool exhausted: need %d %s, %d of %d free; retry in %v",
-		e.Need, of, e.Free, e.Total, e.RetryAfter.Round(time.Second))
-}
-
-// A QueueError refuses a request because too many wait already.
-type QueueError struct {
-	Queued, Limit int
-	RetryAfter    time.Duration
-}
-
-func (e *QueueError) Error() string {
-	return fmt.Sprintf("queue is full: %d of %d requests wait; retry in %v",
-		e.Queued, e.Limit, e.RetryAfter.Round(time.Second))
-}
-
-// An AgentError refuses a request because too many of its agent wait or run already.
-type AgentError struct {
-	InFlight, Limit int
-	RetryAfter      time.Duration
-}
-
-func (e *AgentError) Error() string {
-	return fmt.Sprintf("agent has %d of %d requests in flight; retry in %v",
-		e.InFlight, e.Limit, e.RetryAfter.Round(time.Second))
-}
-
-// A ContextError refuses a request that is longer than the model's context.
-type ContextError struct{ Prompt, MaxTokens, Limit int }
-
-func (e *ContextError) Error() string {
-	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d "+
-		"by %d; shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
-}
-
 // A ModelError says that the model has failed, with an error or a panic, in a call that was made
 // for a request. It costs the requests that the call was for: all that were in a step, one that was
 // being restored. What the model has written for them is unknown and given up; their memories are

@@ -3,9 +3,7 @@ package engine
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"loadstone/engine/internal/kv"
 )
@@ -22,25 +20,6 @@ type Share struct {
 	// InFlight is how many of its requests may wait or run.
 	InFlight int
 }
-
-// A ShareError refuses a request because of its principal's Share.
-type ShareError struct {
-	What       string // "requests in flight", "KV blocks" or "window slots"
-	Need       int    // how many it would then have
-	Limit      int
-	RetryAfter time.Duration // 0 when the request can never fit
-}
-
-func (e *ShareError) Error() string {
-	if e.RetryAfter == 0 {
-		return fmt.Sprintf("the request alone needs %d %s, and this principal's share is %d; shorten "+
-			"the prompt or max_tokens", e.Need, e.What, e.Limit)
-	}
-	return fmt.Sprintf("this principal would have %d %s, and its share is %d; retry in %v",
-		e.Need, e.What, e.Limit, e.RetryAfter.Round(time.Second))
-}
-
-const inFlightShare = "requests in flight"
 
 // SetShares replaces the list of principals that send requests, and their shares. If there are
 // several, each leaves room for the others (see sched.admit). A principal that is not in the list

@@ -127,11 +127,13 @@ func (s Stats) Utilization() float64 { return s.share(s.Used, s.WindowSlotsUsed)
 // PeakUtilization is the highest that Utilization has been.
 func (s Stats) PeakUtilization() float64 { return s.share(s.PeakUsed, s.WindowSlotsPeakUsed) }
 
-// nearlyFull reports whether running requests have more of the pool than new ones are taken at.
-func (s *Stats) nearlyFull() bool {
-	return float64(s.Used) > AdmitBelow*float64(s.Blocks) ||
-		float64(s.WindowSlotsUsed) > AdmitBelow*float64(s.WindowSlots)
+// NearlyFull reports whether running requests have more than AdmitBelow of the blocks, or of the
+// window slots. Then Submit refuses new ones, but those of a principal that has less than its part.
+func (s Stats) NearlyFull() bool {
+	return nearlyFull(s.Used, s.Blocks) || nearlyFull(s.WindowSlotsUsed, s.WindowSlots)
 }
+
+func nearlyFull(used, total int) bool { return float64(used) > AdmitBelow*float64(total) }
 
 func (s Stats) share(blocks, windowSlots int) float64 {
 	share := 0.0

@@ -80,9 +80,11 @@ func (s *Server) readiness() health {
 	h := health{Status: "not_ready"}
 	b := s.backend.Load()
 	var lost error
+	full := false
 	if b != nil {
 		lost = b.engine.Lost()
-		h.Utilization = new(b.engine.Stats().Utilization())
+		stats := b.engine.Stats()
+		h.Utilization, full = new(stats.Utilization()), stats.NearlyFull()
 		if disk := b.engine.Disk(); disk != engine.DiskOK {
 			h.Disk = disk
 		}
@@ -96,7 +98,7 @@ func (s *Server) readiness() health {
 		h.Reason, h.Detail = "model_lost", lost.Error()
 	case b.engine.Stuck() > maxStep:
 		h.Reason, h.StepSeconds = "model_stuck", int(b.engine.Stuck().Seconds())
-	case *h.Utilization > engine.AdmitBelow:
+	case full:
 		h.Reason = "pool_near_exhaustion"
 	default:
 		h.Status = "ready"
