@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,14 +150,17 @@ func (s *Share) parse(words []string) (reason string) {
 
 // parseSize reads a positive number. A number of bytes may have a unit.
 func parseSize(text string, bytes bool) (n int64, ok bool) {
-	shift := 0
-	for i, unit := range []string{"KiB", "MiB", "GiB"} {
-		if number, found := strings.CutSuffix(text, unit); found && bytes {
-			text, shift = number, 10*(i+1)
+	limit, shift := int64(math.MaxInt32), 0
+	if bytes {
+		for i, unit := range []string{"KiB", "MiB", "GiB"} {
+			if number, found := strings.CutSuffix(text, unit); found {
+				text, shift = number, 10*(i+1)
+			}
 		}
+		limit = math.MaxInt64 >> shift
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	return n << shift, err == nil && n > 0 && n <= (1<<31)
+	return n << shift, err == nil && 0 < n && n <= limit
 }
 
 // principalOfKey returns the name of the principal of a key without a name.

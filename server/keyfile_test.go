@@ -28,6 +28,7 @@ func TestParseKeys(t *testing.T) {
 		"ann sk-1 rate=60 in-flight=4":     {{"ann", "sk-1", share(60, 4, 0, 0)}},
 		"ann sk-1 pool=512MiB disk=2GiB":   {{"ann", "sk-1", share(0, 0, 512<<20, 2<<30)}},
 		"sk-1 disk=77":                     {{bare, "sk-1", share(0, 0, 0, 77)}},
+		"sk-1 disk=5000000000":             {{bare, "sk-1", share(0, 0, 0, 5e9)}},
 		"a k1 rate=1\nb k2\na k3 rate=1\n": {{"a", "k1", share(1, 0, 0, 0)}, {"b", "k2", Share{}}, {"a", "k3", share(1, 0, 0, 0)}},
 	} {
 		got, err := ParseKeys(text, salt)
@@ -40,6 +41,7 @@ func TestParseKeys(t *testing.T) {
 		"\nann sk-secret rate=0":                       "line 2: rate=0: want",
 		"ann sk-secret rate=60MiB":                     "line 1: rate=60MiB: want",
 		"ann sk-secret pool=-1":                        "line 1: pool=-1: want",
+		"ann sk-secret in-flight=5000000000":           "line 1: in-flight=5000000000: want",
 		"ann sk-secret pool=99999999999GiB":            "line 1: pool=99999999999GiB: want",
 		"a/b sk-secret":                                `line 1: the principal's name is "a/b"`,
 		"key-1 sk-secret":                              "line 1: the principal's name is",
