@@ -217,22 +217,37 @@ func lastFollowed(text []int32, n int) []int32 {
 	return nil
 }
 
+// answerOf has an engine of its own answer one request. Every step takes a millisecond of its clock,
+// so rows of drafts cost nothing, however busy the machine is.
+func answerOf(t *testing.T, m Model, r Request, drafts bool) (out []Token, res Result) {
+	t.Helper()
+	e, err := newEngine(Config{Model: m, KVBytes: 4096, NoDrafts: !drafts, BlockTokens: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Time{}
+	e.pace.clock = func() time.Time { now = now.Add(time.Millisecond); return now }
+	s, err := e.Submit(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e.iterate() {
+	}
+	for tok := range s.Tokens() {
+		tok.Start = nil
+		out = append(out, tok)
+	}
+	return out, s.Result()
+}
+
 // With drafts an answer takes fewer steps and is the same: greedy and drawn, with penalties, a
 // mask, log-probabilities and stops.
 func TestDraftsChangeNoAnswer(t *testing.T) {
 	answer := func(r Request, drafts bool) (out []Token, res Result, steps int) {
 		m := newFake()
 		m.next = parrot
-		e := start(t, Config{Model: m, KVBytes: 4096, NoDrafts: !drafts, BlockTokens: 16})
-		s, err := e.Submit(t.Context(), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for tok := range s.Tokens() {
-			tok.Start = nil
-			out = append(out, tok)
-		}
-		return out, s.Result(), m.steps
+		out, res = answerOf(t, m, r, drafts)
+		return out, res, m.steps
 	}
 	even := func(answer []int32, logits []float32) {
 		for i := range logits {
@@ -278,23 +293,8 @@ func TestDraftsChangeNoAnswer(t *testing.T) {
 func TestForcedTokens(t *testing.T) {
 	count := func(r Request, drafts bool) (out []Token, res Result, m *rowCounter) {
 		m = &rowCounter{fakeModel: newFake()}
-		e, err := newEngine(Config{Model: m, KVBytes: 4096, NoDrafts: !drafts, BlockTokens: 16})
-		if err != nil {
-			t.Fatal(err)
-		}
-		now := time.Time{} // rows cost nothing
-		e.pace.clock = func() time.Time { now = now.Add(time.Millisecond); return now }
-		s, err := e.Submit(t.Context(), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for e.iterate() {
-		}
-		for tok := range s.Tokens() {
-			tok.Start = nil
-			out = append(out, tok)
-		}
-		return out, s.Result(), m
+		out, res = answerOf(t, m, r, drafts)
+		return out, res, m
 	}
 	// Of five tokens four have no choice.
 	rule := func(answer []int32, logits []float32) {
