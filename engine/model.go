@@ -61,15 +61,15 @@ type Model interface {
 		picks, best []int32) error
 
 	// CopyKV copies the first tokens tokens of block src to block dst, and those of window slot
-	// srcWindow to dstWindow. It does nothing for a part whose source is its destination.
-	CopyKV(dst, src, dstWindow, srcWindow, tokens int) error
+	// srcSlot to dstSlot. It does nothing for a part whose source is its destination.
+	CopyKV(dst, src, dstSlot, srcSlot, tokens int) error
 
 	// ReadKV writes the first tokens tokens of a block and of a window slot to dst, which has
 	// room for tokens x KVBytesPerToken bytes, in a layout of the model's own that only WriteKV
-	// of an equal model understands. With a window of -1 it writes the block alone.
-	ReadKV(block, window, tokens int, dst []byte) error
+	// of an equal model understands. With a windowSlot of -1 it writes the block alone.
+	ReadKV(block, windowSlot, tokens int, dst []byte) error
 	// WriteKV is the inverse of ReadKV.
-	WriteKV(block, window, tokens int, src []byte) error
+	WriteKV(block, windowSlot, tokens int, src []byte) error
 
 	// Close frees everything. The model is unusable afterwards; a second Close does nothing.
 	Close() error
