@@ -4,13 +4,8 @@ import "slices"
 
 // arrayOf compiles the arrays of a conjunction.
 func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
-	for _, n := range f.nodes {
-		// Only below the schema on top is it known which items others have evaluated.
-		if v := n.get("unevaluatedItems"); v != nil && !isTrue(v) && n != f.top {
-			if err := c.refuse(n, "unevaluatedItems", "is not supported here"); err != nil {
-				return 0, err
-			}
-		}
+	if err := c.refuseUnevaluated(f, "unevaluatedItems"); err != nil {
+		return 0, err
 	}
 	low, high, err := c.span(f, "minItems", "maxItems")
 	if err != nil {

@@ -135,26 +135,8 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 		}
 	}
 	for _, k := range []string{"allOf", "anyOf", "oneOf"} {
-		list := n.get(k)
-		if list == nil {
-			continue
-		}
-		if list.kind != '[' || len(list.values) == 0 {
-			if err := c.refuse(n, k, "must be a list, and not empty"); err != nil {
-				return err
-			}
-			continue
-		}
-		if k != "allOf" && len(list.values) > 1 {
-			if g := (group{n, k, c.quiet > 0}); !slices.Contains(f.groups, g) {
-				f.groups = append(f.groups, g)
-			}
-			continue
-		}
-		for _, sub := range list.values {
-			if err := c.add(f, sub, around); err != nil {
-				return err
-			}
+		if err := c.addList(f, n, k, around); err != nil {
+			return err
 		}
 	}
 	if hasAssertions(n) {
@@ -164,12 +146,47 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 	if err != nil {
 		return err
 	}
-	for _, sub := range more {
-		if err := c.add(f, sub, around); err != nil {
+	return c.addAll(f, more, around)
+}
+
+func (c *compiler) addAll(f *conjunction, nodes []*node, around map[*node]bool) error {
+	for _, n := range nodes {
+		if err := c.add(f, n, around); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// refuseUnevaluated refuses unevaluatedProperties or unevaluatedItems but in the schema on top: only
+// there is it known what the others have evaluated.
+func (c *compiler) refuseUnevaluated(f *conjunction, key string) error {
+	for _, n := range f.nodes {
+		if v := n.get(key); v != nil && !isTrue(v) && n != f.top {
+			if err := c.refuse(n, key, "is not supported here"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addList adds the schemas of allOf, or of another list with a single one. Several of which one must
+// hold are a group.
+func (c *compiler) addList(f *conjunction, n *node, key string, around map[*node]bool) error {
+	list := n.get(key)
+	switch {
+	case list == nil:
+		return nil
+	case list.kind != '[' || len(list.values) == 0:
+		return c.refuse(n, key, "must be a list, and not empty")
+	case key != "allOf" && len(list.values) > 1:
+		if g := (group{n, key, c.quiet > 0}); !slices.Contains(f.groups, g) {
+			f.groups = append(f.groups, g)
+		}
+		return nil
+	}
+	return c.addAll(f, list.values, around)
 }
 
 // addNode adds a schema with assertions of its own.

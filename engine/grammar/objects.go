@@ -137,13 +137,8 @@ type field struct {
 // objectOf compiles the objects of a conjunction. Their properties come in the order of the
 // schemas. Properties that are not named can be written only if none is named.
 func (c *compiler) objectOf(f *conjunction) (symbol, error) {
-	for _, n := range f.nodes {
-		// Only below the schema on top is it known which properties others have evaluated.
-		if v := n.get("unevaluatedProperties"); v != nil && !isTrue(v) && n != f.top {
-			if err := c.refuse(n, "unevaluatedProperties", "is not supported here"); err != nil {
-				return 0, err
-			}
-		}
+	if err := c.refuseUnevaluated(f, "unevaluatedProperties"); err != nil {
+		return 0, err
 	}
 	names, required, err := c.names(f)
 	if err != nil {
@@ -343,35 +338,16 @@ func (c *compiler) pairs(f *conjunction, nevers []string) ([][]symbol, error) {
 	var pairs [][]symbol
 	matched := nothing // the names that match a pattern
 	if with != nil {
-		patterns := with.get("patternProperties")
-		langs := make([]lang, len(patterns.keys))
-		for i, p := range patterns.keys {
-			if langs[i], err = c.patternOf(with, "patternProperties", p); err != nil {
-				return nil, err
-			}
-			if langs[i] < 0 {
-				return [][]symbol{{c.pair(c.str, c.value)}}, nil // the pattern is not held
-			}
-			matched = c.or(matched, langs[i])
+		langs, held, err := c.patternLangs(with)
+		if err != nil {
+			return nil, err
 		}
-		for i, l := range langs {
-			for j, other := range langs {
-				if i != j {
-					l = c.and(l, c.not(other))
-				}
-			}
-			list := []*node{patterns.values[i]}
-			if rest := f.top.get("unevaluatedProperties"); rest != nil && !f.loud(with) {
-				list = append(list, rest)
-			}
-			for _, n := range f.nodes {
-				if sub := n.get("additionalProperties"); sub != nil && n != with {
-					list = append(list, sub)
-				}
-			}
-			if pairs, err = c.addPair(pairs, with, c.and(keys, l), list); err != nil {
-				return nil, err
-			}
+		if !held {
+			return [][]symbol{{c.pair(c.str, c.value)}}, nil
+		}
+		matched = c.or(langs...)
+		if pairs, err = c.patternPairs(f, with, keys, langs); err != nil {
+			return nil, err
 		}
 	}
 	at := f.nodes
@@ -379,6 +355,47 @@ func (c *compiler) pairs(f *conjunction, nevers []string) ([][]symbol, error) {
 		return nil, nil
 	}
 	return c.addPair(pairs, at[0], c.and(keys, c.not(matched)), others)
+}
+
+// patternLangs returns the names that match each pattern of a schema's patternProperties. held is
+// false if one of the patterns is not held.
+func (c *compiler) patternLangs(with *node) (langs []lang, held bool, err error) {
+	for _, p := range with.get("patternProperties").keys {
+		l, err := c.patternOf(with, "patternProperties", p)
+		if err != nil || l < 0 {
+			return nil, false, err
+		}
+		langs = append(langs, l)
+	}
+	return langs, true, nil
+}
+
+// patternPairs returns the pairs whose names are among keys and match just one of the patterns,
+// whose names are langs, of the one schema that has patterns.
+func (c *compiler) patternPairs(f *conjunction, with *node, keys lang, langs []lang) (
+	pairs [][]symbol, err error,
+) {
+	patterns := with.get("patternProperties")
+	for i, l := range langs {
+		for j, other := range langs {
+			if i != j {
+				l = c.and(l, c.not(other))
+			}
+		}
+		list := []*node{patterns.values[i]}
+		if rest := f.top.get("unevaluatedProperties"); rest != nil && !f.loud(with) {
+			list = append(list, rest)
+		}
+		for _, n := range f.nodes {
+			if sub := n.get("additionalProperties"); sub != nil && n != with {
+				list = append(list, sub)
+			}
+		}
+		if pairs, err = c.addPair(pairs, with, c.and(keys, l), list); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
 }
 
 func (c *compiler) addPair(pairs [][]symbol, at *node, names lang, values []*node) ([][]symbol,

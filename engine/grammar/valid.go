@@ -128,7 +128,6 @@ func (c *compiler) validAlone(n, v *node, depth int) bool {
 	if n.kind == broken {
 		return !c.valid(n.values[0], v, depth+1)
 	}
-	all := func(sub, v *node) bool { return sub == nil || c.valid(sub, v, depth+1) }
 	types, _ := typesOf(n)
 	if types&typeOf(v) == 0 {
 		return false
@@ -145,54 +144,70 @@ func (c *compiler) validAlone(n, v *node, depth int) bool {
 	defer func() { c.loose, c.unheld = loose, unheld }()
 	switch v.kind {
 	case '"':
-		low, high, _ := c.span(alone, "minLength", "maxLength")
-		length := utf8.RuneCountInString(v.text)
-		if length < low || high >= 0 && length > high {
-			return false
-		}
-		if p := n.get("pattern"); p != nil {
-			if l, _ := c.patternOf(n, "pattern", p.text); l >= 0 && !c.match(l, v.text) {
-				return false
-			}
-		}
-		if p := n.get("format"); p != nil && p.kind == '"' {
-			l, known := c.format(p.text, -1)
-			if !known || c.match(l, v.text) {
-				return true
-			}
-			outer, _ := c.outerFormat(p.text)
-			c.unsure = c.unsure || c.match(outer, v.text)
-			return false
-		}
+		return c.validText(alone, n, v)
 	case '0':
-		in, _ := c.interval(alone)
-		d := decimalOf(v.text)
-		low, high := d.compare(in.low.decimal), d.compare(in.high.decimal)
-		return !(in.low.set && (low < 0 || low == 0 && in.low.strict) ||
-			in.high.set && (high > 0 || high == 0 && in.high.strict)) &&
-			(in.step == decimal{} || d.multipleOf(in.step))
+		return c.validNumber(alone, v)
 	case '[':
-		low, high, _ := c.span(alone, "minItems", "maxItems")
-		if len(v.values) < low || high >= 0 && len(v.values) > high {
-			return false
-		}
-		for i, item := range v.values {
-			list, _ := itemSchemas(alone, i)
-			if len(list) > 0 && !all(list[0], item) {
-				c.unsure = c.unsure || n.get("unevaluatedItems") == list[0]
-				return false
-			}
-			unique := n.get("uniqueItems")
-			if unique != nil && unique.kind == 't' && slices.ContainsFunc(v.values[:i],
-				func(other *node) bool { return other.canonical() == item.canonical() }) {
-				return false
-			}
-		}
-		return c.validContains(n, v, depth)
+		return c.validList(alone, n, v, depth)
 	case '{':
 		return c.validObject(alone, n, v, depth)
 	}
 	return true
+}
+
+// validText is validAlone for a string; alone is the conjunction of n alone.
+func (c *compiler) validText(alone *conjunction, n, v *node) bool {
+	low, high, _ := c.span(alone, "minLength", "maxLength")
+	length := utf8.RuneCountInString(v.text)
+	if length < low || high >= 0 && length > high {
+		return false
+	}
+	if p := n.get("pattern"); p != nil {
+		if l, _ := c.patternOf(n, "pattern", p.text); l >= 0 && !c.match(l, v.text) {
+			return false
+		}
+	}
+	if p := n.get("format"); p != nil && p.kind == '"' {
+		l, known := c.format(p.text, -1)
+		if !known || c.match(l, v.text) {
+			return true
+		}
+		outer, _ := c.outerFormat(p.text)
+		c.unsure = c.unsure || c.match(outer, v.text)
+		return false
+	}
+	return true
+}
+
+// validNumber is validAlone for a number.
+func (c *compiler) validNumber(alone *conjunction, v *node) bool {
+	in, _ := c.interval(alone)
+	d := decimalOf(v.text)
+	low, high := d.compare(in.low.decimal), d.compare(in.high.decimal)
+	return !(in.low.set && (low < 0 || low == 0 && in.low.strict) ||
+		in.high.set && (high > 0 || high == 0 && in.high.strict)) &&
+		(in.step == decimal{} || d.multipleOf(in.step))
+}
+
+// validList is validAlone for an array.
+func (c *compiler) validList(alone *conjunction, n, v *node, depth int) bool {
+	low, high, _ := c.span(alone, "minItems", "maxItems")
+	if len(v.values) < low || high >= 0 && len(v.values) > high {
+		return false
+	}
+	unique := n.get("uniqueItems")
+	for i, item := range v.values {
+		list, _ := itemSchemas(alone, i)
+		if len(list) > 0 && !c.valid(list[0], item, depth+1) {
+			c.unsure = c.unsure || n.get("unevaluatedItems") == list[0]
+			return false
+		}
+		if unique != nil && unique.kind == 't' && slices.ContainsFunc(v.values[:i],
+			func(other *node) bool { return other.canonical() == item.canonical() }) {
+			return false
+		}
+	}
+	return c.validContains(n, v, depth)
 }
 
 // member reports whether a value is in a list.
