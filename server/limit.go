@@ -38,28 +38,28 @@ func newLimits(all, agent int) *limits {
 }
 
 // take counts one request of an agent, or refuses it with an error that says when there will be
-// room.
-func (l *limits) take(principal string, share int, agent string, now time.Time) error {
-	if l.all == 0 && l.agent == 0 && share == 0 {
+// room. rate is how many the principal may send in a minute, 0 any number.
+func (l *limits) take(principal string, rate int, agent string, now time.Time) error {
+	if l.all == 0 && l.agent == 0 && rate == 0 {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var own *bucket
+	var ofAgent *bucket
 	if agent != "" && l.agent > 0 {
-		own = l.bucket(agentKey{principal, agent}, now)
-		if wait := own.wait(l.agent, now); wait > 0 {
+		ofAgent = l.bucket(agentKey{principal, agent}, now)
+		if wait := ofAgent.wait(l.agent, now); wait > 0 {
 			return tooMany(fmt.Sprintf("agent %s", agent), l.agent, wait)
 		}
 	}
-	var whole *bucket // the principal's
-	if share > 0 {
-		if whole = l.principals[principal]; whole == nil {
-			whole = new(bucket)
-			l.principals[principal] = whole
+	var ofPrincipal *bucket
+	if rate > 0 {
+		if ofPrincipal = l.principals[principal]; ofPrincipal == nil {
+			ofPrincipal = new(bucket)
+			l.principals[principal] = ofPrincipal
 		}
-		if wait := whole.wait(share, now); wait > 0 {
-			return tooMany("this principal", share, wait)
+		if wait := ofPrincipal.wait(rate, now); wait > 0 {
+			return tooMany("this principal", rate, wait)
 		}
 	}
 	if l.all > 0 {
@@ -68,11 +68,11 @@ func (l *limits) take(principal string, share int, agent string, now time.Time) 
 		}
 		l.global.tokens--
 	}
-	if whole != nil {
-		whole.tokens--
+	if ofPrincipal != nil {
+		ofPrincipal.tokens--
 	}
-	if own != nil {
-		own.tokens--
+	if ofAgent != nil {
+		ofAgent.tokens--
 	}
 	return nil
 }
