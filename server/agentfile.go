@@ -92,7 +92,7 @@ func fileName(agent string) string {
 // agent. It is read as it comes and never as a whole, and the engine bounds it by its quota before
 // it believes a byte of it.
 func (s *Server) importAgent(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func orNull(t time.Time) *time.Time {
 // createAgent serves POST /v1/agents. The agent is on disk when the answer goes out, and so is that
 // it is durable.
 func (s *Server) createAgent(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 // completion where it has a prompt. The path says whose memory the request continues, whatever else
 // agentName would look at.
 func (s *Server) generateForAgent(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}

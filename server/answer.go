@@ -35,7 +35,7 @@ type answerWriter interface {
 func (s *Server) begin(
 	w *response, r *http.Request, body generationBody,
 ) (*generate.Generation, error) {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type promptBody interface {
 
 // countPrompt returns how many tokens the prompt of a request has.
 func (s *Server) countPrompt(w *response, r *http.Request, body promptBody) (int, error) {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return 0, err
 	}

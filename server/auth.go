@@ -18,12 +18,12 @@ import (
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, ring := w.(*response), s.keys.Load()
-		x.caller = caller{operator: ring.open && !ring.guarded}
-		if isOpen(r.URL.Path) {
+		x.caller = caller{seesNames: ring.keyless && !ring.guarded}
+		if isKeyless(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if err := s.admit(ring, x, r); err != nil {
+		if err := s.identify(ring, x, r); err != nil {
 			s.fail(x, err)
 			return
 		}
@@ -31,35 +31,35 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// admit sets the caller of a request, or returns the error that refuses it.
-func (s *Server) admit(ring *keyring, x *response, r *http.Request) error {
-	if !ring.open || ring.guarded {
+// identify sets the caller of a request, or returns the error that refuses it.
+func (s *Server) identify(ring *keyring, x *response, r *http.Request) error {
+	if !ring.keyless || ring.guarded {
 		key, err := apiKey(r.Header)
-		if err == nil && (!ring.open || key != "") {
-			x.caller, err = ring.admit(key, r.URL.Path)
+		if err == nil && (!ring.keyless || key != "") {
+			x.caller, err = ring.callerOf(key, r.URL.Path)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if ring.open && !x.caller.admin {
-		return s.unlocked(r)
+	if ring.keyless && !x.caller.operator {
+		return s.checkHost(r)
 	}
 	return nil
 }
 
-// admit returns the caller whose key a request has, or the error that refuses it.
-func (k *keyring) admit(key, path string) (caller, error) {
+// callerOf returns the caller whose key a request for a path has, or the error that refuses it.
+func (k *keyring) callerOf(key, path string) (caller, error) {
 	c, ok := k.find(key)
 	switch {
-	case !ok && k.open:
+	case !ok && k.keyless:
 		return caller{}, nil // clients send some key to servers that need none
 	case key == "":
 		return c, unauthorized("this server needs an API key: send it as " +
 			"Authorization: Bearer KEY or as x-api-key: KEY")
 	case !ok:
 		return c, unauthorized("the API key is not one of this server's")
-	case c.admin && !isOperators(path):
+	case c.operator && !isForOperator(path):
 		return c, &apiError{
 			status: 403, kind: kindInvalid, code: "operator_key",
 			message: "this key is the operator's, for /metrics and /admin; it has no agents and " +
@@ -96,16 +96,16 @@ func apiKey(h http.Header) (string, error) {
 	return key, nil
 }
 
-// isOperators reports whether a path is for the operator's key.
-func isOperators(path string) bool {
+// isForOperator reports whether a path is for the operator's key.
+func isForOperator(path string) bool {
 	return path == "/metrics" || strings.HasPrefix(path, "/admin/")
 }
 
-// unlocked protects a server without keys. A page of any site can make the site's own name lead to
+// checkHost protects a server without keys. A page of any site can make the site's own name lead to
 // this machine, and then reads the answers of this server as if they were the site's (DNS
 // rebinding). So what agents remember is given only to requests that name this machine by an
 // address, as localhost, or by the name of a configured origin.
-func (s *Server) unlocked(r *http.Request) error {
+func (s *Server) checkHost(r *http.Request) error {
 	if !isPrivate(r.URL.Path) || s.isNamed(r.Host) {
 		return nil
 	}
@@ -145,6 +145,6 @@ func bearer(value string) (string, bool) {
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// isOpen reports whether a path needs no key. A path that is not clean is not a health check, even
+// isKeyless reports whether a path needs no key. A path that is not clean is not a health check, even
 // if it begins like one.
-func isOpen(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }
+func isKeyless(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }

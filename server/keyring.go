@@ -15,8 +15,8 @@ import (
 type caller struct {
 	principal string // whose agents, limits and shares are meant; "": the only one, or the default
 	rate      int    // requests that the principal may send in a minute; 0: any number
-	operator  bool   // may know the names of principals and agents
-	admin     bool   // has the operator's key, which is no principal's
+	seesNames bool   // may know the names of principals and agents
+	operator  bool   // has the operator's key, which is no principal's
 }
 
 // A keyring holds the keys of a server as digests, with a salt that only the process knows. A
@@ -28,7 +28,7 @@ type keyring struct {
 	callers []caller          // by index of digests
 	names   map[string]string // of principals, by their ids in the engine
 	shares  map[string]Share  // by principal
-	open    bool              // no key is needed
+	keyless bool              // no key is needed
 	guarded bool              // there is an operator's key
 }
 
@@ -37,7 +37,7 @@ var errSameKey = errors.New("one key belongs to two principals, or to one and to
 
 // newKeyring makes a keyring of the principals' keys and the operator's.
 func newKeyring(keys []Key, operators []string) (*keyring, error) {
-	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0, names: map[string]string{},
+	k := &keyring{keyless: len(keys) == 0, guarded: len(operators) > 0, names: map[string]string{},
 		shares: map[string]Share{}}
 	rand.Read(k.salt[:])
 	owners := map[string]caller{}
@@ -61,7 +61,7 @@ func newKeyring(keys []Key, operators []string) (*keyring, error) {
 		k.names[engine.PrincipalID(key.Principal)] = cmp.Or(key.Principal, defaultPrincipal)
 	}
 	for _, secret := range operators {
-		if err := add(secret, caller{operator: true, admin: true}); err != nil {
+		if err := add(secret, caller{seesNames: true, operator: true}); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +101,7 @@ func (s *Server) SetKeys(keys []Key, operators []string) error {
 	if err != nil {
 		return err
 	}
-	if old := s.keys.Load(); old != nil && !old.open && ring.open {
+	if old := s.keys.Load(); old != nil && !old.keyless && ring.keyless {
 		return errors.New("there are no keys: a server that needs one would let nobody in")
 	}
 	s.keys.Store(ring)

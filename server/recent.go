@@ -64,7 +64,7 @@ func (r *recent) since(n int, c caller) ([]served, int) {
 	defer r.mu.Unlock()
 	var list []served
 	for i := max(n, r.total-len(r.ring)); i < r.total; i++ {
-		if s := r.ring[i%maxRecent]; c.operator || s.principal == c.principal {
+		if s := r.ring[i%maxRecent]; c.seesNames || s.principal == c.principal {
 			list = append(list, s)
 		}
 	}

@@ -13,7 +13,7 @@ func (s *Server) serveMetrics(w *response, r *http.Request) error {
 	b := s.metrics.append(nil)
 	if backend := s.backend.Load(); backend != nil {
 		b = appendStats(b, backend.engine.Stats())
-		if w.caller.admin {
+		if w.caller.operator {
 			usage := s.roster.usage.get(backend.engine, (*engine.Engine).Usage)
 			b = s.metrics.appendPrincipals(b, usage, s.principalName)
 		}

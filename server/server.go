@@ -160,7 +160,7 @@ func (s *Server) Ready(e *engine.Engine, t Text) {
 	if !s.backend.CompareAndSwap(nil, b) {
 		panic("server: Ready called twice")
 	}
-	if ring := s.keys.Load(); !ring.open {
+	if ring := s.keys.Load(); !ring.keyless {
 		if err := ring.share(e); err != nil {
 			s.log.Error("principals have no shares", "error", err)
 		}
@@ -193,8 +193,8 @@ func (s *Server) loaded() (*backend, error) {
 	return b, nil
 }
 
-// open returns the backend, or an error while the server takes no work.
-func (s *Server) open() (*backend, error) {
+// accepting returns the backend, or an error while the server takes no work.
+func (s *Server) accepting() (*backend, error) {
 	if s.draining.Load() {
 		return nil, engine.ErrDraining
 	}

@@ -89,7 +89,7 @@ func (s *Server) status(w *response, r *http.Request) error {
 		info.addStats(b.engine.Stats())
 		agents := s.roster.agents.get(b.engine, lastUsed)
 		info.Known = agents.known
-		if w.caller.operator {
+		if w.caller.seesNames {
 			for _, m := range agents.list {
 				a := s.agentInfo(m)
 				a.Principal = s.principalName(m.Principal)

@@ -78,11 +78,11 @@ func TestRecent(t *testing.T) {
 	for i := range maxRecent + 10 {
 		r.add(served{total: time.Duration(i)})
 	}
-	if all, next := r.since(0, caller{operator: true}); len(all) != maxRecent || next != maxRecent+10 ||
+	if all, next := r.since(0, caller{seesNames: true}); len(all) != maxRecent || next != maxRecent+10 ||
 		all[0].total != 10 || all[maxRecent-1].total != maxRecent+9 {
 		t.Errorf("%d answers from %v, next %d", len(all), all[0].total, next)
 	}
-	if list, _ := r.since(maxRecent+8, caller{operator: true}); len(list) != 2 || list[0].total != maxRecent+8 {
+	if list, _ := r.since(maxRecent+8, caller{seesNames: true}); len(list) != 2 || list[0].total != maxRecent+8 {
 		t.Errorf("the last two: %v", list)
 	}
 	var d []time.Duration

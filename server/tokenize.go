@@ -11,7 +11,7 @@ import (
 
 // tokenize serves POST /tokenize: the ids of a text, or of a chat as its prompt has them.
 func (s *Server) tokenize(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s *Server) promptOf(
 
 // detokenize serves POST /detokenize: the text of ids.
 func (s *Server) detokenize(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *Server) detokenize(w *response, r *http.Request) error {
 
 // applyTemplate serves POST /apply-template: the prompt of a chat as text.
 func (s *Server) applyTemplate(w *response, r *http.Request) error {
-	b, err := s.open()
+	b, err := s.accepting()
 	if err != nil {
 		return err
 	}
