@@ -8,9 +8,9 @@ import (
 	"loadstone/engine"
 )
 
-// health is the body of all health checks. None of them asks the engine's goroutine anything,
+// healthInfo is the body of all health checks. None of them asks the engine's goroutine anything,
 // so they answer at once, however long a step of the model takes.
-type health struct {
+type healthInfo struct {
 	Status      string   `json:"status"`
 	Reason      string   `json:"reason,omitempty"`
 	Loaded      *int64   `json:"loaded_percent,omitempty"`
@@ -33,11 +33,11 @@ func isHealth(path string) bool {
 	return path == "/health" || strings.HasPrefix(path, "/health/")
 }
 
-// whole serves GET /health, which load generators and probes look for because vLLM, SGLang and
+// health serves GET /health, which load generators and probes look for because vLLM, SGLang and
 // llama.cpp have it. Like those, it is 200 from when the model is loaded, however much work there
 // is, and 503 before, while the model is stuck or lost, and again while the server goes down.
 // /health/ready says more.
-func (s *Server) whole(w *response, r *http.Request) error {
+func (s *Server) health(w *response, r *http.Request) error {
 	h := s.readiness()
 	switch h.Reason {
 	case "loading", "draining", "model_stuck", "model_lost":
@@ -47,23 +47,23 @@ func (s *Server) whole(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, h)
 }
 
-// live says that the process answers. A process that does not answer should be restarted.
+// live serves GET /health/live, which says that the process answers. A process that does not answer should be restarted.
 func (s *Server) live(w *response, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, health{Status: "alive"})
+	return writeJSON(w, http.StatusOK, healthInfo{Status: "alive"})
 }
 
-// startup reports whether the model is loaded. Until then the other two health checks mean nothing.
+// startup serves GET /health/startup: whether the model is loaded. Until then the other two health checks mean nothing.
 func (s *Server) startup(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
 		w.Header().Set("Retry-After", retryAfter(loadingRetry))
-		h := health{Status: "starting", Reason: "loading", Loaded: new(s.loading.Load())}
+		h := healthInfo{Status: "starting", Reason: "loading", Loaded: new(s.loading.Load())}
 		return writeJSON(w, http.StatusServiceUnavailable, h)
 	}
-	return writeJSON(w, http.StatusOK, health{Status: "started"})
+	return writeJSON(w, http.StatusOK, healthInfo{Status: "started"})
 }
 
-// ready reports whether the server takes new work. A load balancer should send none to it
-// otherwise.
+// ready serves GET /health/ready: whether the server takes new work. A load balancer should send
+// none to it otherwise.
 func (s *Server) ready(w *response, r *http.Request) error {
 	h := s.readiness()
 	if h.Reason == "loading" {
@@ -76,8 +76,8 @@ func (s *Server) ready(w *response, r *http.Request) error {
 }
 
 // readiness returns the state of the server, with a reason where it takes no work.
-func (s *Server) readiness() health {
-	h := health{Status: "not_ready"}
+func (s *Server) readiness() healthInfo {
+	h := healthInfo{Status: "not_ready"}
 	b := s.backend.Load()
 	var lost error
 	full := false
@@ -106,7 +106,7 @@ func (s *Server) readiness() health {
 	return h
 }
 
-// drainState says how far a drain has come: it is complete when no request runs and none waits.
+// drainState serves GET /admin/drain, which says how far a drain has come: it is complete when no request runs and none waits.
 func (s *Server) drainState(w *response, r *http.Request) error {
 	state := struct {
 		Draining bool `json:"draining"`

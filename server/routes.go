@@ -83,7 +83,7 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", "/v1/agents/{id}/pin", s.pinAgent(engine.Principal.Pin)},
 		{"POST", "/v1/agents/{id}/unpin", s.pinAgent(engine.Principal.Unpin)},
 		{"GET", "/v1/agents/{id}/export", s.exportAgent},
-		{"GET", "/health", s.whole},
+		{"GET", "/health", s.health},
 		{"GET", "/health/live", s.live},
 		{"GET", "/health/ready", s.ready},
 		{"GET", "/health/startup", s.startup},
