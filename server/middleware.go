@@ -26,8 +26,8 @@ func requestID(next http.Handler) http.Handler {
 	})
 }
 
-// recovered turns a panic into a 500, and the process goes on. It stands inside latency so that the
-// 500 is measured and logged like any other answer.
+// recovered turns a panic into a 500, and the process goes on. It stands inside observed so that
+// the 500 is measured and logged like any other answer.
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*response)

@@ -113,7 +113,7 @@ func (s *Server) routes() (http.Handler, []string) {
 	h = limitBody(s.cfg.MaxBody, h)
 	h = cors(s.cfg.Origins, h)
 	h = s.recovered(h)
-	h = s.latency(h)
+	h = s.observed(h)
 	return requestID(h), paths
 }
 

@@ -64,7 +64,7 @@ func TestTraceIsLogged(t *testing.T) {
 		Log:    slog.New(slog.NewJSONHandler(&errs, nil)),
 		OnSpan: func(s Span) { spans = append(spans, s) }})
 	panics := s.handler
-	s.handler = requestID(s.latency(s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.handler = requestID(s.observed(s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/panic" {
 			panic("a bug")
 		}
