@@ -30,10 +30,10 @@ type Config struct {
 	// counted. 0: no limit.
 	MaxPerAgent int
 
-	// NoDrafts has every step give a stream one token. Otherwise what a stream's last tokens were
-	// followed by before, in its prompt or its answer, is computed along with its next token, and
-	// where it is right the stream gets several tokens in a step; tokens that must follow by
-	// Request.Ahead are taken at once. Answers are the same.
+	// NoDrafts has every step give a stream one token. Without it, the tokens that followed when a
+	// stream's last tokens occurred before, in its prompt or its answer, are computed along with its
+	// next token; where they are right, the stream gets several tokens in a step. Tokens that must
+	// follow, by Request.Ahead, are taken at once. Answers are the same.
 	NoDrafts bool
 
 	// Sharing says which requests share prefixes. The zero value is ShareOwn.
@@ -44,17 +44,17 @@ type Config struct {
 	Dir string
 	// Shared says that other engines of the same model use Dir at the same time, on this machine or
 	// on others that mount it. An agent's memory then moves to the engine that gets its next request.
-	// See "Several engines on one directory" in the documentation of the package
+	// See "Several engines on one directory" in the documentation of the package.
 	Shared bool
-	// Bucket keeps agents' memories in an object store instead of in a directory. It is Shared, and
-	// Dir must be empty. SealKeys seal what is put there. The caller closes it, after the engine. See
-	// "An object store" in the documentation of the package
+	// Bucket keeps agents' memories in an object store instead of in a directory. The engine is
+	// Shared then, and Dir must be empty. SealKeys seal what is put there. The caller closes the
+	// bucket, after the engine. See "An object store" in the documentation of the package.
 	Bucket objects.Bucket
 	// Lease is how long an engine that hangs is waited for: then others have what it has not saved of
-	// its agents computed anew. One whose process has ended is not waited for. 0: 15 seconds
+	// its agents computed anew. One whose process has ended is not waited for. 0: 15 seconds.
 	Lease time.Duration
 	// SealKeys are keys of 32 bytes. The files are sealed with the first, by AES-256-GCM, and
-	// opened with any of them. None: files are as they are
+	// opened with any of them. None: files are not sealed.
 	SealKeys [][]byte
 	// Fingerprint stands for everything that the KV depends on: weights, tokenizer, template and KV
 	// format. Memories with another fingerprint are not used.
@@ -63,18 +63,18 @@ type Config struct {
 	TTL         time.Duration // after which an unused memory is deleted. 0: never
 	SaveAfter   time.Duration // how long a memory rests before it is saved. 0: a second
 	// SaveWithin is how old a turn may get before it is on disk, as long as the disk keeps up,
-	// though its agent never rests. 0: memories are saved when they rest, and only then
+	// though its agent never rests. 0: memories are saved when they rest, and only then.
 	SaveWithin time.Duration
 
-	// Files is the file system of Dir; tests give others. nil: the operating system's
+	// Files is the file system of Dir; tests give others. nil: the operating system's.
 	Files files.System
 }
 
-// chunkCache is how many bytes of KV that was read from a bucket, or put there, stay in RAM: what a
-// restore of another agent may have in common with it, and the pool not any more.
+// chunkCache is how many bytes of KV stay in RAM after they were read from a bucket or put there:
+// another agent's restore may need the same, when the pool has it no longer.
 const chunkCache = 128 << 20
 
-// useBucket has the memories in the bucket.
+// useBucket keeps the memories in the bucket.
 func (c *Config) useBucket(keys []*seal.Key) {
 	c.Shared, c.Dir = true, objects.Root
 	c.Files = objects.New(c.Bucket, objects.Options{Keys: keys, Fence: snapshot.Fence, Term: c.Lease,

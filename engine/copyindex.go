@@ -13,7 +13,7 @@ type copyIndex struct {
 // minEnds is the length of the shortest index.
 const minEnds = 1 << 8
 
-// forget has the text continue otherwise from token n on.
+// forget notes that the text goes on otherwise from token n on.
 func (x *copyIndex) forget(n int) { x.indexed = min(x.indexed, n) }
 
 // add takes in the tokens that it has not seen, except the last run, which is to be looked up.
@@ -66,8 +66,8 @@ func (x *copyIndex) hash(key []int32) uint32 {
 }
 
 // find returns what followed the last time the text ended as it does, at most n tokens, and how
-// many tokens before that were the same, as far as drafts ask; nil and 0 if it never did. What it
-// returns is a part of tokens.
+// many tokens before that were the same, counted up to the largest of alike; nil and 0 if it never
+// did. What it returns is a part of tokens.
 func (x *copyIndex) find(tokens []int32, n int) (found []int32, same int) {
 	if len(tokens) <= draftKey || n < 1 {
 		return nil, 0

@@ -243,8 +243,8 @@ func (d *disk) has(who *kv.Identity) bool {
 	return ok && x.Header.Tokens > 0 && x.Header.Salt == who.Salt
 }
 
-// miss returns why a request reuses nothing of its agent's memory when the pool has none of it, and
-// says no more than why of that.
+// miss returns why a request reuses nothing of its agent's memory, of which the pool has nothing.
+// It returns why, which is what the pool says of that, where the disk says nothing else.
 func (d *disk) miss(who *kv.Identity, why string) string {
 	x, found := d.store.Find(who.Agent)
 	if found && x.Header.Tokens > 0 && x.Header.Salt != who.Salt {

@@ -40,11 +40,11 @@ const (
 type drafter struct {
 	index copyIndex
 
-	// right is how likely the next token of a draft is right if those before it were, as a mean
-	// over the last ones with weights that fall by a sixteenth; by how many tokens before the draft
-	// were the same, the last one of those that a mask knows.
+	// right is how often the next token of a draft was right where those before it were: a mean over
+	// the latest ones, with weights that fall by a sixteenth each. The entries are by how many tokens
+	// before the draft were equal (see alike); the last one is of drafts that a mask makes.
 	right [len(alike) + 1]float64
-	kind  int   // the one of right that the last draft is noted in
+	kind  int   // the entry of right for the last draft
 	next  int32 // what a draft that was not worth its cost would have begun with; noToken: none
 }
 
@@ -96,7 +96,7 @@ func (d *drafter) drew(drafted, token int32) {
 type drafting struct {
 	rows    int     // tokens of all drafts together, and of those that are certain
 	worth   float64 // how likely a token must be right, at least
-	prompts float64 // prompt tokens that the step may have more for each row
+	prompts float64 // prompt tokens that the step may have in addition for each row
 }
 
 // A draftPace knows what the rows of drafts have cost lately, and says which are worth it.

@@ -106,11 +106,11 @@ func (e *Engine) start() {
 	go e.run(&writer)
 }
 
-// Submit hands a request in. It never waits for the model, and only with Config.Shared for another
-// engine to save what it has of the agent: either the request is accepted, and
-// its Stream ends with a Result in any case, or it is refused at once with an error that says
-// why: *PoolError, *QueueError, *AgentError, *ContextError, ErrDraining, the context's error, or
-// one that says how the request is malformed.
+// Submit hands a request in. It never waits for the model; with Config.Shared it waits for another
+// engine to save what that has of the agent. Either the request is accepted, and its Stream ends
+// with a Result in any case, or it is refused at once with an error that says why: *PoolError,
+// *QueueError, *AgentError, *ShareError, *ContextError, ErrDraining, ErrNoDir, the context's error,
+// or one that says how the request is malformed.
 //
 // When ctx is done the request ends, and its blocks are free before the step after the running one.
 // The prompt is copied.
@@ -246,8 +246,8 @@ func (e *Engine) Stuck() time.Duration {
 	return 0
 }
 
-// Lost returns why the model will compute nothing any more, nil while it may: that is for a model
-// to know that has a method Lost. It may be called from any goroutine.
+// Lost returns why the model will compute nothing any more, nil while it may compute. Only a model
+// with a method Lost can tell. It may be called from any goroutine.
 func (e *Engine) Lost() error {
 	if m, ok := e.cfg.Model.(interface{ Lost() error }); ok {
 		return m.Lost()

@@ -55,11 +55,11 @@ func newMailbox(c *Config) mailbox {
 }
 
 // submit takes a request and watches its context from then on. It returns the refusal if the
-// mailbox is closed, if maxQueue requests wait already, or if maxPerAgent requests of its agent wait
-// or run. It refuses a principal that has its share in flight and, where there are several, one of
-// whose requests more wait than there are places left in the queue: then a principal that floods
-// fills half of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets
-// in a switch, 1998.)
+// mailbox is closed, if maxQueue requests wait already, or if maxPerAgent requests of its agent
+// wait or run. It refuses a principal that has its share in flight and, where there are several,
+// one of whose requests more wait than there are places left in the queue: then a principal that
+// floods fills half of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for
+// packets in a switch, 1998.)
 func (m *mailbox) submit(ctx context.Context, j *job) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"loadstone/engine/internal/snapshot"
 )
 
-// rereadAfter is how long a memory rests that the model could not give away.
+// rereadAfter is how long a memory waits to be copied again after the model failed to read its KV.
 const rereadAfter = time.Second
 
 // rescue copies the blocks that unsaved memories have lost. It must run before anything writes to

@@ -18,7 +18,7 @@ type sequence struct {
 
 	drafter *drafter // nil: it has needed none yet
 	draft   []int32  // in the planned step, after the chunk
-	likely  []int32  // what its mask lets follow its tokens for the most part
+	likely  []int32  // what its mask will probably let follow; see Request.Ahead
 
 	branch int // full blocks it shares with others, to be kept as a prefix once computed; 0: none
 

@@ -11,8 +11,8 @@ import (
 // A Share bounds what one principal may take of an engine. A field that is 0 sets no bound.
 type Share struct {
 	// PoolBytes is the part of Config.KVBytes that its running requests and its idle memories may
-	// have together: such a part of the blocks, and of the window slots. Its own idle memories are
-	// evicted for its requests.
+	// have together: the same part of the blocks, and of the window slots. Its own idle memories
+	// are evicted for its requests.
 	PoolBytes int64
 	// DiskBytes is how much its files may take. Its own files that were unused for longest are
 	// deleted for its new ones, but for pinned ones.
@@ -49,8 +49,8 @@ func (e *Engine) SetShares(shares map[string]Share) error {
 	})
 }
 
-// partOfPool returns the blocks and the window slots that are such a part of all of them as bytes
-// are of the pool, but not less than one of each.
+// partOfPool returns the same part of all blocks, and of all window slots, as bytes are of the
+// pool, and not less than one of each.
 func (e *Engine) partOfPool(bytes int64) (l kv.Limit) {
 	part := min(float64(bytes)/float64(e.cfg.KVBytes), 1)
 	l.Blocks = max(1, int(part*float64(e.layout.Blocks)))

@@ -10,8 +10,8 @@ import (
 	"loadstone/engine/internal/sample"
 )
 
-// The outputs of a step are what the model gave for the batch's rows, and the tokens that were drawn
-// from that. The engine has one and reuses it.
+// The outputs of a step are what the model gave for the batch's rows, and the tokens that were
+// drawn from that. The engine has one and reuses it.
 type outputs struct {
 	rows   []int32   // indices into batch.tokens of the rows whose logits samplers want
 	logits []float32 // len(rows) x vocab

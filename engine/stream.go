@@ -11,8 +11,8 @@ import (
 // A Stream is the answer to one request while it is being made.
 type Stream struct {
 	tokens chan Token
-	late   []Token // for which tokens has no room; of the engine's goroutine
-	gone   <-chan struct{}
+	late   []Token         // that the channel had no room for; only the engine's goroutine uses it
+	gone   <-chan struct{} // closed when the request's context is done
 	result Result
 	saving *snapshot.Attempt // of a durable request; nil: the memory was on disk
 	lost   error             // of a durable request that has left nothing

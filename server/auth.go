@@ -145,6 +145,6 @@ func bearer(value string) (string, bool) {
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// isKeyless reports whether a path needs no key. A path that is not clean is not a health check, even
-// if it begins like one.
+// isKeyless reports whether a path needs no key. A path that is not clean is not a health check,
+// even if it begins like one.
 func isKeyless(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }

@@ -47,12 +47,14 @@ func (s *Server) health(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, h)
 }
 
-// live serves GET /health/live, which says that the process answers. A process that does not answer should be restarted.
+// live serves GET /health/live, which says that the process answers. A process that does not answer
+// should be restarted.
 func (s *Server) live(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, healthInfo{Status: "alive"})
 }
 
-// startup serves GET /health/startup: whether the model is loaded. Until then the other two health checks mean nothing.
+// startup serves GET /health/startup: whether the model is loaded. Until then the other two health
+// checks mean nothing.
 func (s *Server) startup(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
 		w.Header().Set("Retry-After", retryAfter(loadingRetry))
@@ -106,7 +108,8 @@ func (s *Server) readiness() healthInfo {
 	return h
 }
 
-// drainState serves GET /admin/drain, which says how far a drain has come: it is complete when no request runs and none waits.
+// drainState serves GET /admin/drain, which says how far a drain has come: it is complete when no
+// request runs and none waits.
 func (s *Server) drainState(w *response, r *http.Request) error {
 	state := struct {
 		Draining bool `json:"draining"`

@@ -9,8 +9,8 @@ import (
 )
 
 // observed makes the response of every request, and notes what became of it. The log line, the
-// metrics and the trailer of a stream have the time of the whole request. The header has the time to
-// the first byte, which is the same where nothing is streamed.
+// metrics and the trailer of a stream have the time of the whole request. The header has the time
+// to the first byte, which is the same where nothing is streamed.
 func (s *Server) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &response{
@@ -26,8 +26,8 @@ func (s *Server) observed(next http.Handler) http.Handler {
 	})
 }
 
-// observe notes a request that has been answered: in the metrics, for the status page, as a span and
-// in the access log.
+// observe notes a request that has been answered: in the metrics, for the status page, as a span
+// and in the access log.
 func (s *Server) observe(w *response, r *http.Request) {
 	elapsed := time.Since(w.start)
 	// A trailer is sent only where the handler announced it.

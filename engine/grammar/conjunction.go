@@ -158,8 +158,8 @@ func (c *compiler) addAll(f *conjunction, nodes []*node, around map[*node]bool) 
 	return nil
 }
 
-// refuseUnevaluated refuses unevaluatedProperties or unevaluatedItems but in the schema on top: only
-// there is it known what the others have evaluated.
+// refuseUnevaluated refuses unevaluatedProperties or unevaluatedItems but in the schema on top:
+// only there is it known what the others have evaluated.
 func (c *compiler) refuseUnevaluated(f *conjunction, key string) error {
 	for _, n := range f.nodes {
 		if v := n.get(key); v != nil && !isTrue(v) && n != f.top {
@@ -171,8 +171,8 @@ func (c *compiler) refuseUnevaluated(f *conjunction, key string) error {
 	return nil
 }
 
-// addList adds the schemas of allOf, or of another list with a single one. Several of which one must
-// hold are a group.
+// addList adds the schemas of allOf, or of another list with a single one. Several of which one
+// must hold are a group.
 func (c *compiler) addList(f *conjunction, n *node, key string, around map[*node]bool) error {
 	list := n.get(key)
 	switch {

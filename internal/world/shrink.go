@@ -9,7 +9,9 @@ import (
 
 // Shrink returns the smallest script that it finds in so many tries which fails by the same
 // invariant: without actions, and then without settings, that it does not need.
-func (g *Guest) Shrink(ctx context.Context, s script.Script, invariant string, tries int) script.Script {
+func (g *Guest) Shrink(
+	ctx context.Context, s script.Script, invariant string, tries int,
+) script.Script {
 	fails := func(s script.Script) bool {
 		if tries--; tries < 0 {
 			return false

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// A toolchain is the Go that builds the guest. One that the go command has downloaded, because go.mod
-// names it, lies in the module cache, no file of which an overlay may replace: it is used through a
-// link.
+// A toolchain is the Go that builds the guest. One that the go command has downloaded, because
+// go.mod names it, lies in the module cache, no file of which an overlay may replace: it is used
+// through a link.
 type toolchain struct {
 	root string
 	link string // to root; "": root is used as it is

@@ -69,8 +69,8 @@ func (o *options) checkStore() error {
 	return atLeast("agents-lease", o.engine.Lease, time.Second)
 }
 
-// keepFlags declares the flags of how soon memories are on disk, and of how long they, and responses,
-// are kept.
+// keepFlags declares the flags of how soon memories are on disk, and of how long they, and
+// responses, are kept.
 func (o *options) keepFlags(f *flag.FlagSet) {
 	o.engine.DiskBytes = 16 << 30
 	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk",

@@ -1,8 +1,8 @@
 package kv
 
-// A slotClaim is one sequence's claim on window slots: which blocks' slots it has, and how many more
-// it may take. It is the only thing that takes, gives back and promises slots for a sequence, so the
-// sequence's count and the charge in slots never differ.
+// A slotClaim is one sequence's claim on window slots: which blocks' slots it has, and how many
+// more it may take. It is the only thing that takes, gives back and promises slots for a sequence,
+// so the sequence's count and the charge in slots never differ.
 //
 // A sequence has the slots of the blocks in its window: those from block start on. It borrows the
 // slots of blocks that its window will leave before its end, and pins those from block pinFrom
@@ -41,8 +41,8 @@ type slotClaim struct {
 	gapStart, gapEnd int // blocks from gapStart up to gapEnd have no slot
 }
 
-// newSlotClaim returns the claim of a sequence that begins with the slots from block start on. It has
-// none yet: see adopt.
+// newSlotClaim returns the claim of a sequence that begins with the slots from block start on. It
+// has none yet: see adopt.
 func newSlotClaim(s *slots, a *account, x Extent, start int) slotClaim {
 	return slotClaim{slots: s, account: a, extent: x, start: start, pinFrom: x.pinFrom(&s.Shape)}
 }

@@ -41,7 +41,8 @@ type slots struct {
 	peak int // the highest used so far
 }
 
-// A slot's list is a ring through the entry at the end of slots.all.
+// A slot is one window slot. The list of unused ones is a ring through the entry at the end of
+// slots.all.
 type slot struct {
 	borrows, pins int32
 	holds         int32

@@ -65,7 +65,7 @@ const (
 	membersDir = "members"
 	locksDir   = "locks"
 
-	joinWait     = 5 * time.Second       // for a store that is about to join, or has the directory alone
+	joinWait     = 5 * time.Second       // for a store that is about to join, or is alone
 	guardWait    = 10 * time.Second      // for a lock that is held for a moment
 	refreshEvery = time.Minute           // the index is compared with the directory
 	collectEvery = 15 * time.Minute      // what no memory needs any more is looked for in a bucket

@@ -103,7 +103,7 @@ const (
 	FailedQuota                   // the memory does not fit into the quota beside the pinned ones
 	FailedIO                      // the disk, or the file system, failed
 	FailedSlow                    // it was evicted while the disk had more waiting than may wait
-	FailedRead                    // the model could not give it away
+	FailedRead                    // the model could not read its KV
 	FailedTaken                   // another server had gone on with the agent
 	Failures                      // how many kinds there are
 )

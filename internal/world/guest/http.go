@@ -215,7 +215,8 @@ func (c *call) checkKey(p *principal, key, path string) {
 // checkLeaks: nobody hears a word that another principal has said.
 func (c *call) checkLeaks(p *principal) {
 	for _, name := range c.world.names {
-		if other := c.world.principals[name]; other != p && strings.Contains(string(c.body), other.secret()) {
+		other := c.world.principals[name]
+		if other != p && strings.Contains(string(c.body), other.secret()) {
 			c.world.fail("isolation", "an answer to %s has %q", p.name, other.secret())
 		}
 	}

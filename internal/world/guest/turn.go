@@ -388,7 +388,8 @@ func (w *world) refusal(c *call, code string, notFound bool) {
 	if !ok {
 		w.fail("refusal", "status %d, %q: %s", c.status, code, c.body)
 	}
-	if c.status == http.StatusTooManyRequests && c.header.Get("Retry-After") == "" && code != "share_exhausted" {
+	if c.status == http.StatusTooManyRequests && code != "share_exhausted" &&
+		c.header.Get("Retry-After") == "" {
 		w.fail("refusal", "429 without Retry-After: %s", c.body)
 	}
 }

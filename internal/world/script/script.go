@@ -113,7 +113,8 @@ func (s *Script) add(words []string) (err error) {
 		return s.World.check()
 	}
 	if len(words) < 3 {
-		return fmt.Errorf("%q; want WHEN WHO WHAT and KEY=VALUE for each parameter", strings.Join(words, " "))
+		return fmt.Errorf("%q; want WHEN WHO WHAT and KEY=VALUE for each parameter",
+			strings.Join(words, " "))
 	}
 	a := Action{Who: words[1], Verb: words[2], Args: words[3:]}
 	if a.At, err = time.ParseDuration(words[0]); err != nil {
