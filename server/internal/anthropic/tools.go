@@ -38,21 +38,18 @@ const maxToolName = 128
 
 // constraint reads tools, tool_choice and output_config.
 func (q *MessagesRequest) constraint() (generate.Constraint, error) {
-	c := generate.Constraint{Choice: generate.ChoiceNone, Parallel: true}
+	c := generate.Constraint{Parallel: true}
 	for i, t := range q.Tools {
 		if t.Type != "" && t.Type != "custom" {
 			return c, generate.Unsupported("tools",
 				"tools[%d].type: %q; this server has no tools of its own", i, t.Type)
 		}
-		c.Tools = append(c.Tools, generate.Tool{
+		c.AddTool(generate.Tool{
 			Name:        t.Name,
 			Description: t.Description,
 			Parameters:  wire.Plain(wire.OrNil(t.InputSchema)),
 			Strict:      t.Strict,
 		})
-	}
-	if len(c.Tools) > 0 {
-		c.Choice = generate.ChoiceAuto
 	}
 	if err := q.readToolChoice(&c); err != nil {
 		return c, err

@@ -44,6 +44,12 @@ type Constraint struct {
 	SchemaIsHint bool
 }
 
+// AddTool adds a tool. Until a body's tool_choice says something else, the model may call it or not.
+func (c *Constraint) AddTool(t Tool) {
+	c.Tools = append(c.Tools, t)
+	c.Choice = ChoiceAuto
+}
+
 // allows reports whether the tool with this name may be called.
 func (c *Constraint) allows(name string) bool {
 	return (c.Only == "" || c.Only == name) && (c.Among == nil || slices.Contains(c.Among, name))

@@ -113,19 +113,19 @@ func (g *Generation) add(t engine.Token) []Piece {
 	return g.assembly.take()
 }
 
-// begin notes that the answer proper begins with the last have bytes of the last token, which has
-// of bytes.
-func (g *Generation) begin(have, of int) {
+// begin notes that the answer proper begins with the last rest bytes of the last token, which has
+// size bytes.
+func (g *Generation) begin(rest, size int) {
 	switch {
 	case !g.reasoner.found && g.reasoner.state == answering:
 		g.proper = 0
 		return
-	case have == 0:
+	case rest == 0:
 		if g.reasoner.found {
 			g.thought = len(g.ids)
 		}
 		return
-	case have == of:
+	case rest == size:
 		g.proper = len(g.ids) - 1
 	default:
 		g.proper, g.thought = torn, len(g.ids)

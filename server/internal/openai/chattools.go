@@ -33,7 +33,6 @@ type responseFormat struct {
 // constraint reads tools, tool_choice, parallel_tool_calls and response_format.
 func (q *ChatRequest) constraint() (generate.Constraint, error) {
 	c := generate.Constraint{
-		Choice:   generate.ChoiceNone,
 		Parallel: q.ParallelToolCalls == nil || *q.ParallelToolCalls,
 	}
 	for i, t := range q.Tools {
@@ -46,15 +45,12 @@ func (q *ChatRequest) constraint() (generate.Constraint, error) {
 				"tools[%d].type: %q; this server knows function", i, t.Type)
 		}
 		f := t.Function
-		c.Tools = append(c.Tools, generate.Tool{
+		c.AddTool(generate.Tool{
 			Name:        f.Name,
 			Description: f.Description,
 			Parameters:  wire.Plain(wire.OrNil(f.Parameters)),
 			Strict:      f.Strict != nil && *f.Strict,
 		})
-	}
-	if len(c.Tools) > 0 {
-		c.Choice = generate.ChoiceAuto
 	}
 	if err := q.readToolChoice(&c); err != nil {
 		return c, err

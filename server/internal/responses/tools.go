@@ -71,7 +71,6 @@ const maxToolName = 128
 // constraint reads tools, tool_choice, parallel_tool_calls and what demands a form of the text.
 func (q *Request) constraint() (generate.Constraint, error) {
 	c := generate.Constraint{
-		Choice:   generate.ChoiceNone,
 		Parallel: q.Parallel == nil || *q.Parallel,
 	}
 	q.tools = make(toolNames)
@@ -79,9 +78,6 @@ func (q *Request) constraint() (generate.Constraint, error) {
 		if err := q.addTool(&c, fmt.Sprintf("tools[%d]", i), "", raw); err != nil {
 			return c, err
 		}
-	}
-	if len(c.Tools) > 0 {
-		c.Choice = generate.ChoiceAuto
 	}
 	if err := q.readToolChoice(&c); err != nil {
 		return c, err
@@ -136,7 +132,7 @@ func (q *Request) addTool(
 			"it knows function, custom, local_shell and namespace, which the client runs "+
 			"(for Codex, set web_search = \"disabled\"; loadstone help agents)", path, t.Type)
 	}
-	c.Tools = append(c.Tools, function)
+	c.AddTool(function)
 	q.tools[function.Name] = toolName{kind, namespace, t.Name}
 	return nil
 }
