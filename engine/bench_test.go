@@ -45,7 +45,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			next := make([]int32, 32)
 			step := func() {
-				plan := s.Plan(s.stepTokens)
+				plan := s.Plan(s.stepTokens, s.maxBatch, drafting{})
 				for i := range plan.rows {
 					next[i] = int32(i)
 				}

@@ -358,7 +358,7 @@ func repeating(principals ...string) (*sched, []*sequence) {
 	}
 	for slices.ContainsFunc(streams, (*sequence).prefilling) {
 		var next []int32
-		for _, q := range s.Plan(s.stepTokens).sampling {
+		for _, q := range s.Plan(s.stepTokens, s.maxBatch, drafting{}).sampling {
 			next = append(next, q.tokens[len(q.tokens)-20])
 		}
 		s.Commit(next)
@@ -371,7 +371,7 @@ func TestDraftsBesidePrompts(t *testing.T) {
 	s, streams := repeating("")
 	q := streams[0]
 	s.Add(&sequence{id: 9, prompt: 200, max: 5, tokens: tokens(7, 200)})
-	b := s.plan(10, 8, drafting{rows: 8, prompts: 2.5})
+	b := s.Plan(10, 8, drafting{rows: 8, prompts: 2.5})
 	s.check()
 	if !slices.Equal(q.draft, q.tokens[10:18]) || b.ahead != 8 || b.prompts != 10+20 {
 		t.Errorf("a draft of %v, %d prompt tokens", q.draft, b.prompts)
@@ -384,7 +384,7 @@ func TestDraftsBesidePrompts(t *testing.T) {
 // Each of several principals has an equal part of the rows.
 func TestDraftsOfPrincipals(t *testing.T) {
 	s, streams := repeating("a", "a", "b")
-	s.plan(10, 8, drafting{rows: 6})
+	s.Plan(10, 8, drafting{rows: 6})
 	s.check()
 	n, other := len(streams[0].draft)+len(streams[1].draft), len(streams[2].draft)
 	if n != 3 || other != 3 {

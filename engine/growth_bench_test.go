@@ -53,7 +53,7 @@ func (g *growing) ask(principal, agent string, seed int32, tokens, answer int) {
 // step makes a step, and returns what has ended. It reports false where nothing runs.
 func (g *growing) step(ended func(*sequence)) bool {
 	g.demand()
-	plan := g.plan(g.stepTokens, cmp.Or(g.rows, g.maxBatch), drafting{})
+	plan := g.Plan(g.stepTokens, cmp.Or(g.rows, g.maxBatch), drafting{})
 	if plan == nil {
 		return false
 	}

@@ -64,7 +64,7 @@ func (e *Engine) iterate() bool {
 	worked := e.copyIn()
 	wanted := e.sched.demand()
 	prompts, rows, spare := e.pace.limits(wanted)
-	b := e.sched.plan(prompts, rows, e.drafting(wanted, rows, spare))
+	b := e.sched.Plan(prompts, rows, e.drafting(wanted, rows, spare))
 	if e.disk != nil {
 		e.disk.rescue()
 	}

@@ -112,14 +112,11 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 	return s.end(q, noToken, FinishCancelled), true
 }
 
-// Plan returns what the next step computes: a token of each sequence that decodes and as many
-// prompt tokens as allowed; nil if nothing runs. A batch without sequences, because all that run
-// are restoring, is not a step: Plan again. The batch is valid until the next Plan.
-func (s *sched) Plan(prompts int) *batch { return s.plan(prompts, s.maxBatch, drafting{}) }
-
-// plan is Plan with at most so many sequences that decode, where several principals run something,
-// and with drafts. At least one sequence of each principal decodes.
-func (s *sched) plan(prompts, rows int, d drafting) *batch {
+// Plan returns what the next step computes: a token of each sequence that decodes, up to prompts
+// tokens of prompts, and drafts; nil if nothing runs. If several principals run something, at most
+// rows sequences decode, and at least one of each principal. A batch without sequences, because all
+// that run are restoring, is not a step: Plan again. The batch is valid until the next Plan.
+func (s *sched) Plan(prompts, rows int, d drafting) *batch {
 	s.mustBeBetween("Plan")
 	s.batch.reset()
 	s.admit()

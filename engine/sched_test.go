@@ -158,9 +158,9 @@ func (w *world) do(line string) (string, error) {
 			prompts = n
 		}
 		if args["rows"] != "" {
-			return printBatch(w.sched.plan(prompts, number("rows"), drafting{})), nil
+			return printBatch(w.sched.Plan(prompts, number("rows"), drafting{})), nil
 		}
-		return printBatch(w.sched.Plan(prompts)), nil
+		return printBatch(w.sched.Plan(prompts, w.sched.maxBatch, drafting{})), nil
 	case "commit":
 		var next []int32
 		for _, word := range words {
@@ -206,7 +206,7 @@ func (w *world) do(line string) (string, error) {
 func (w *world) steps(n int) string {
 	var out strings.Builder
 	for range n {
-		b := w.sched.Plan(w.sched.stepTokens)
+		b := w.sched.Plan(w.sched.stepTokens, w.sched.maxBatch, drafting{})
 		if b == nil {
 			out.WriteString("nothing to do\n")
 			break

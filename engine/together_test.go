@@ -73,7 +73,7 @@ func together(seed uint64, cancels bool) (computed, least int, err error) {
 		}
 		allowed := r.IntN(s.stepTokens + 1)
 		waiting := s.demand().prefilling > 0
-		b := s.Plan(allowed)
+		b := s.Plan(allowed, s.maxBatch, drafting{})
 		s.check()
 		if b == nil {
 			continue
