@@ -42,6 +42,24 @@ func writeAll(b *testing.B, m *Model) {
 	}
 }
 
+// BenchmarkWriteKV writes a block of 32 tokens as a restore does, of the global layers alone.
+func BenchmarkWriteKV(b *testing.B) {
+	for _, name := range benchModels {
+		b.Run("model="+name, func(b *testing.B) {
+			const blocks = 1024
+			m := openBench(b, name, options{}, blocks)
+			global, _ := m.KVBytesPerToken()
+			src := make([]byte, benchBlock*global)
+			b.SetBytes(int64(len(src)))
+			for i := 0; b.Loop(); i++ {
+				if err := m.WriteKV(i%blocks, -1, benchBlock, src); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkPrefill is one step over a whole prompt, with logits of its last token only.
 func BenchmarkPrefill(b *testing.B) {
 	for _, name := range benchModels {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"loadstone/engine/checkpoint"
@@ -46,7 +47,7 @@ func call(f func(err *C.char, errlen C.size_t) C.int) error {
 // see, so Close is required.
 type Model struct {
 	cfg         checkpoint.Config
-	h           *C.ls_model // used on the MLX thread only; nil once closed
+	h           *C.ls_model // used on the MLX thread, and in onCache; nil once closed
 	kvGlobal    int         // bytes per token in the global layers
 	kvSliding   int         // bytes per token in the sliding layers
 	kvFormat    string
@@ -56,6 +57,8 @@ type Model struct {
 	windowSlots int
 	blockTokens int
 	leak        runtime.Cleanup
+
+	cache sync.Mutex // held in onCache, and by Close
 }
 
 // Open loads the network in dir, a folder as package checkpoint reads it, whose weights are
@@ -252,6 +255,18 @@ func (m *Model) on(f func(err *C.char, errlen C.size_t) C.int) error {
 	})
 }
 
+// onCache runs f, which moves bytes of the cache, on the caller's thread if the model is open. The
+// cache is plain memory between steps, and a restore moves a thousand blocks: the way to the MLX
+// thread and back takes as long as a block's copy.
+func (m *Model) onCache(f func(err *C.char, errlen C.size_t) C.int) error {
+	m.cache.Lock()
+	defer m.cache.Unlock()
+	if m.h == nil {
+		return errClosed
+	}
+	return call(f)
+}
+
 // AllocKV allocates the cache, zeroed: blocks for the global layers and window slots for the
 // sliding ones. A block and a window slot have blockTokens tokens each.
 func (m *Model) AllocKV(blocks, windowSlots, blockTokens int) error {
@@ -311,7 +326,7 @@ func (m *Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
 	if err != nil || tokens == 0 {
 		return err
 	}
-	return m.on(func(e *C.char, n C.size_t) C.int {
+	return m.onCache(func(e *C.char, n C.size_t) C.int {
 		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src),
 			C.int32_t(dstSlot), C.int32_t(srcSlot), C.int32_t(tokens), e, n)
 	})
@@ -324,7 +339,7 @@ func (m *Model) ReadKV(block, windowSlot, tokens int, dst []byte) error {
 	if err := m.checkKV(block, windowSlot, tokens, len(dst)); err != nil || len(dst) == 0 {
 		return err
 	}
-	return m.on(func(e *C.char, n C.size_t) C.int {
+	return m.onCache(func(e *C.char, n C.size_t) C.int {
 		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(windowSlot), C.int32_t(tokens),
 			(*C.uint8_t)(&dst[0]), e, n)
 	})
@@ -335,7 +350,7 @@ func (m *Model) WriteKV(block, windowSlot, tokens int, src []byte) error {
 	if err := m.checkKV(block, windowSlot, tokens, len(src)); err != nil || len(src) == 0 {
 		return err
 	}
-	return m.on(func(e *C.char, n C.size_t) C.int {
+	return m.onCache(func(e *C.char, n C.size_t) C.int {
 		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(windowSlot), C.int32_t(tokens),
 			(*C.uint8_t)(&src[0]), e, n)
 	})
@@ -344,6 +359,8 @@ func (m *Model) WriteKV(block, windowSlot, tokens int, src []byte) error {
 // Close frees the weights and the cache. A second Close does nothing.
 func (m *Model) Close() error {
 	return onThread(func() error {
+		m.cache.Lock()
+		defer m.cache.Unlock()
 		if m.h != nil {
 			C.ls_close(m.h)
 			m.h = nil

@@ -603,6 +603,17 @@ func TestCloseIsIdempotentAndFinal(t *testing.T) {
 	if err := m.AllocKV(1, 1, 4); err == nil {
 		t.Error("AllocKV after Close succeeds")
 	}
+	global, sliding := m.KVBytesPerToken()
+	buf := make([]byte, global+sliding)
+	for what, err := range map[string]error{
+		"CopyKV":  m.CopyKV(0, 0, 0, 0, 1),
+		"ReadKV":  m.ReadKV(0, 0, 1, buf),
+		"WriteKV": m.WriteKV(0, 0, 1, buf),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("%s after Close: %v", what, err)
+		}
+	}
 }
 
 func TestOpenAndCloseKeepMemoryFlat(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 
 // MLX keeps its default stream, and the worker behind it, per operating system thread, and refuses
 // to evaluate a graph on a thread other than its own. So one goroutine, locked to one thread for
-// the life of the process, makes every call into the bridge, and the rest of the package hands it
-// jobs. For the same reason a Model may be closed while another goroutine is inside Step.
+// the life of the process, makes every call into the bridge, but for those that only move bytes of
+// a cache (Model.onCache), and the rest of the package hands it jobs. For the same reason a Model
+// may be closed while another goroutine is inside Step.
 var thread struct {
 	once sync.Once
 	jobs chan func()
