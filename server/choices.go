@@ -166,16 +166,12 @@ func (s *Server) streamChoices(
 	all, began := make([]generate.Answer, len(outs)), make([]bool, len(outs))
 	ticker := time.NewTicker(generate.KeepAliveInterval)
 	defer ticker.Stop()
-	sent := time.Now()
 	for left := len(outs); left > 0; {
 		var x step
 		select {
 		case x = <-steps:
-			sent = time.Now()
-		case now := <-ticker.C:
-			if now.Sub(sent) >= generate.KeepAliveInterval {
-				e.keepAlive(outs[0].AppendKeepAlive)
-			}
+		case <-ticker.C:
+			e.keepAlive(outs[0].AppendKeepAlive)
 			continue
 		case <-ctx.Done():
 			return ctx.Err()

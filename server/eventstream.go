@@ -1,6 +1,11 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+
+	"loadstone/server/internal/generate"
+)
 
 const eventStreamType = "text/event-stream"
 
@@ -9,13 +14,14 @@ type eventStream struct {
 	w   *response
 	buf []byte
 
-	durable bool  // X-Durable will be a trailer
-	err     error // the first error of a write or a flush: the client is gone
+	sent    time.Time // when the client was last sent an event; before the first, when this began
+	durable bool      // X-Durable will be a trailer
+	err     error     // the first error of a write or a flush: the client is gone
 }
 
 // newEventStream returns a stream whose buffer has room for the event of a token.
 func newEventStream(w *response) *eventStream {
-	return &eventStream{w: w, buf: make([]byte, 0, 512)}
+	return &eventStream{w: w, buf: make([]byte, 0, 512), sent: time.Now()}
 }
 
 // sendHead sends the head of the response, unless it is out already, and announces the trailers.
@@ -39,18 +45,29 @@ func (e *eventStream) sendHead(timing string) {
 
 // send writes the events in buf.
 func (e *eventStream) send() {
+	if len(e.buf) > 0 {
+		e.sent = time.Now()
+	}
+	e.write()
+}
+
+func (e *eventStream) write() {
 	if e.err == nil && len(e.buf) > 0 {
 		_, e.err = e.w.Write(e.buf)
 	}
 	e.buf = e.buf[:0]
 }
 
-// keepAlive sends what appends appends, for a client that has heard nothing for a while, and the
-// head before it.
+// keepAlive sends what appends appends, and the head before it, if the client has had no event for
+// KeepAliveInterval. It is to be called once in that time. Tokens alone do not count: what they say
+// may be held back for long, as the value of a parameter is whose type is not known.
 func (e *eventStream) keepAlive(appends func(b []byte) []byte) {
+	if time.Since(e.sent) < generate.KeepAliveInterval {
+		return
+	}
 	e.sendHead("")
 	e.buf = appends(e.buf)
-	e.send()
+	e.write()
 	e.flush()
 }
 

@@ -111,6 +111,20 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// TestKeepAliveBetweenPieces: a client hears that the server is there while tokens come of which it
+// gets nothing yet, here because they may be the beginning of a stop string.
+func TestKeepAliveBetweenPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		got := listen(t, s).exchange(t, post(say("aaaaaa", `"stream":true`, `"stop":"aaaaaab"`)))
+		_, after, _ := strings.Cut(got, `"delta":{"role"`)
+		silent, _, ok := strings.Cut(after, `"delta":{"content":"aaaaaa"}`)
+		if n := strings.Count(silent, wire.KeepAlive); !ok || n != 3 {
+			t.Errorf("%d times in a minute: %q", n, got)
+		}
+	})
+}
+
 // TestKeepAliveOfChoices: a client that waits for several answers hears that the server is there.
 func TestKeepAliveOfChoices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

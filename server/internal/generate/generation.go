@@ -53,8 +53,7 @@ const (
 
 // Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with
 // the last token, at a stop string, or when the client is gone; Finish then says which. The pieces
-// are valid until the next ones. keepAlive, where it is not nil, is called whenever no token has
-// come for KeepAliveInterval.
+// are valid until the next ones. keepAlive, where it is not nil, is called each KeepAliveInterval.
 func (g *Generation) Pieces(keepAlive func()) iter.Seq[[]Piece] {
 	return func(yield func([]Piece) bool) {
 		tokens := g.stream.Tokens()
@@ -74,10 +73,8 @@ func (g *Generation) Pieces(keepAlive func()) iter.Seq[[]Piece] {
 				if !yield(g.add(t)) {
 					return
 				}
-			case now := <-tick:
-				if now.Sub(g.lastToken) >= KeepAliveInterval {
-					keepAlive()
-				}
+			case <-tick:
+				keepAlive()
 			case <-g.client.Done():
 				return
 			}

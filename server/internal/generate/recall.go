@@ -20,7 +20,8 @@ const recallRounds = 4
 // from its text.
 //
 // Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
-// step.
+// step. The client of a stream hears nothing meanwhile, which is right: the request may still be
+// refused, with a status of its own, and a step takes less time than any proxy waits.
 func (g *Generator) recall(who asker, c *chat) {
 	var lost []int // indexes of messages
 	for i, m := range c.messages {
