@@ -50,6 +50,22 @@ func TestWireResponses(t *testing.T) {
 	})
 }
 
+// TestReferences: a body of references, each of a few bytes, cannot have the server read more than a
+// body may have.
+func TestReferences(t *testing.T) {
+	s := try(t, Config{}, &echoModel{})
+	large := `{"type":"web_search_call","action":"` + strings.Repeat("x", 1<<20) + `"},`
+	hi := `{"role":"user","content":"hi"}]}`
+	id := readResponse(t, s.post(responsesPath, `{"input":[`+large+hi)).ID
+	reference := `{"type":"item_reference","id":"` + strings.Replace(id, "resp_", "item_", 1) + `_in0"},`
+	for n, want := range map[int]int{7: 200, 8: 400} {
+		w := s.post(responsesPath, `{"input":[`+strings.Repeat(reference, n)+hi)
+		if w.Code != want || want == 400 && !strings.Contains(w.Body.String(), `"param":"input[7].id"`) {
+			t.Errorf("%d references to 1 MiB: %d %s", n, w.Code, w.Body)
+		}
+	}
+}
+
 func TestWireResponsesTools(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := transcript{joined: true}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"loadstone/server/internal/generate"
@@ -40,6 +41,10 @@ type conversation struct {
 	p     *generate.Params
 	store Owned
 	tools *toolNames
+
+	from     referred
+	referred int // bytes of the items that references have led to
+	read     int // and of the responses that were read for that
 
 	answer    bool // the items before were the model's; the rest is theirs
 	text      string
@@ -133,13 +138,59 @@ func (c *conversation) add(path string, raw json.RawMessage) error {
 	return nil
 }
 
+// A referred response is the one that the last reference led to. References to the items of one
+// response stand together.
+type referred struct {
+	id            string
+	input, output []json.RawMessage
+}
+
+// Bounds of what one request's references lead to. A reference is short, and what it leads to may
+// be as large as a body.
+const (
+	maxReferred = 8 << 20   // bytes of items: what a body has at most, unless configured otherwise
+	maxRead     = 256 << 20 // bytes of the responses that are read for them
+)
+
 // addReference adds an item of a stored response.
 func (c *conversation) addReference(path, id string) error {
-	raw, err := c.store.item(id)
+	raw, err := c.stored(id)
 	if err != nil {
 		return generate.Invalid(path+".id", "%s.id: no stored item has the id %q", path, id)
 	}
+	if c.referred += len(raw); c.referred > maxReferred || c.read > maxRead {
+		return generate.Invalid(path+".id", "%s.id: too much is referred to: the items may have %d "+
+			"bytes, and the responses that they are of %d", path, maxReferred, maxRead)
+	}
 	return c.add(path, raw)
+}
+
+// stored returns the item with this id of a stored response.
+func (c *conversation) stored(id string) (json.RawMessage, error) {
+	response, place, ok := placeOf(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	if c.from.id != response {
+		r, err := c.store.Get(response)
+		if err != nil {
+			return nil, err
+		}
+		c.from = referred{id: response, input: r.Input, output: r.output()}
+		c.read += len(r.Response)
+		for _, raw := range r.Input {
+			c.read += len(raw)
+		}
+	}
+	items := c.from.output
+	if input, ok := strings.CutPrefix(place, "in"); ok {
+		items, place = c.from.input, input
+	}
+	n, err := strconv.Atoi(place)
+	if err != nil || n < 0 || n >= len(items) {
+		return nil, ErrNotFound
+	}
+	return items[n], nil
 }
 
 func (c *conversation) addMessage(path string, it *item) error {

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -574,24 +573,9 @@ func previousNotFound(format string, args ...any) *generate.RequestError {
 	}
 }
 
-// item returns the item with this id of a stored response.
-func (o Owned) item(id string) (json.RawMessage, error) {
-	_, rest, _ := strings.Cut(id, "_")
+// placeOf returns the id of the response that an item's id leads to, and the item's place in it.
+func placeOf(item string) (response, place string, ok bool) {
+	_, rest, _ := strings.Cut(item, "_")
 	code, place, _ := strings.Cut(rest, "_")
-	if !isCode(code) {
-		return nil, ErrNotFound
-	}
-	r, err := o.Get(responsePrefix + code)
-	if err != nil {
-		return nil, err
-	}
-	items := r.output()
-	if input, ok := strings.CutPrefix(place, "in"); ok {
-		items, place = r.Input, input
-	}
-	n, err := strconv.Atoi(place)
-	if err != nil || n < 0 || n >= len(items) {
-		return nil, ErrNotFound
-	}
-	return items[n], nil
+	return responsePrefix + code, place, isCode(code)
 }

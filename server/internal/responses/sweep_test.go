@@ -338,8 +338,9 @@ func FuzzStored(f *testing.F) {
 		if err == nil {
 			got.output()
 			got.InputItems("", "", 20)
-			s.Of("ann").item(strings.Replace(id, "resp_", "msg_", 1) + "_0")
-			s.Of("ann").item(strings.Replace(id, "resp_", "msg_", 1) + "_in0")
+			c := conversation{store: s.Of("ann")}
+			c.stored(strings.Replace(id, "resp_", "msg_", 1) + "_0")
+			c.stored(strings.Replace(id, "resp_", "msg_", 1) + "_in0")
 		}
 		s.Of("ann").Conversation(id)
 		if _, err := s.Of("bob").Get(id); !errors.Is(err, ErrNotFound) {
