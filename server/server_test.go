@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,20 @@ func TestSlowReader(t *testing.T) {
 				log.String())
 		}
 	})
+}
+
+// TestManyMessagesOfOneRole: the messages that become one are copied once, not once for each.
+func TestManyMessagesOfOneRole(t *testing.T) {
+	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+	message := `{"role":"user","content":"` + strings.Repeat("x", 250) + `"}`
+	body := `{"max_tokens":1,"messages":[` + message + strings.Repeat(","+message, 4000) + "]}"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got := listen(t, s).exchange(t, postTo("/v1/messages", body))
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 200 || !strings.Contains(got, "prompt is too long") {
+		t.Errorf("a body of 1 MiB takes %d MiB: %q", n, got)
+	}
 }
 
 // TestKeepAlive: a client that waits hears something every 15 s, before the first token and between

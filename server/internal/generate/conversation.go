@@ -1,12 +1,14 @@
 package generate
 
+import "strings"
+
 // conversation returns the messages as the chat template gets them. A template that knows tools
 // describes them itself; for others they are described in the system message. Calls are text of the
 // assistant's messages, and results of tools are text of the user's, or have a role of their own
 // where the form of the model's calls says so: models that were trained on tools know the tags, and
 // every template can express that.
 func (g *Generator) conversation(p *Params) []Message {
-	var messages []Message
+	messages := make([]Message, 0, len(p.Messages)+1)
 	form := g.form(&p.Constraint)
 	for _, m := range p.Messages {
 		switch {
@@ -17,8 +19,9 @@ func (g *Generator) conversation(p *Params) []Message {
 		case m.toolResult:
 			m.Text = "<tool_response>\n" + m.Text + "\n</tool_response>"
 		}
-		messages = appendMessage(messages, m, p.merged)
+		messages = append(messages, m)
 	}
+	messages = merge(messages, p.merged)
 	c := &p.Constraint
 	if !c.allowsCalls() || g.describesTools {
 		return messages
@@ -31,17 +34,30 @@ func (g *Generator) conversation(p *Params) []Message {
 	return append([]Message{{Role: RoleSystem, Text: guide}}, messages...)
 }
 
-// appendMessage appends a message, or joins it to the last one: results of several calls share one
-// message, because some templates demand that roles alternate, and with merged so do all of a role.
-func appendMessage(messages []Message, m Message, merged bool) []Message {
-	n := len(messages)
-	if n == 0 || messages[n-1].Role != m.Role || m.Role == "tool" ||
-		!merged && !(m.toolResult && messages[n-1].toolResult) {
-		return append(messages, m)
+// merge makes one message of those that stand together: results of several calls share one message,
+// because some templates demand that roles alternate, and with all so do all of a role. Each text is
+// copied once, however many there are.
+func merge(messages []Message, all bool) []Message {
+	merged := messages[:0]
+	for from := 0; from < len(messages); {
+		m := messages[from]
+		texts := []string{m.Text}
+		to := from + 1
+		for ; to < len(messages) && together(&messages[to-1], &messages[to], all); to++ {
+			texts = append(texts, messages[to].Text)
+			m.toolResult = m.toolResult && messages[to].toolResult
+		}
+		if len(texts) > 1 {
+			m.Text = strings.Join(texts, "\n")
+			m.key = m.Text
+		}
+		merged = append(merged, m)
+		from = to
 	}
-	last := &messages[n-1]
-	last.Text += "\n" + m.Text
-	last.key = last.Text
-	last.toolResult = last.toolResult && m.toolResult
-	return messages
+	return merged
+}
+
+// together reports whether a message and the one behind it become one.
+func together(m, next *Message, all bool) bool {
+	return m.Role == next.Role && m.Role != "tool" && (all || m.toolResult && next.toolResult)
 }
