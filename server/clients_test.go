@@ -156,6 +156,8 @@ func TestHistory(t *testing.T) {
 		{chatPath, `{"role":"user","content":null}`, "messages[1].content: missing"},
 		{chatPath, `{"role":"user","content":[{"type":"refusal","refusal":"no"}]}`, "text parts only"},
 		{messagesPath, `{"role":"user","content":[{"type":"document","source":{"type":"base64","data":""}}]}`, "documents of text"},
+		{messagesPath, `{"role":"user","content":[{"type":"document","source":{"type":"content","content":[{"type":"document","source":{"type":"text","data":"a"}}]}}]}`, "messages[1].content[0].source.content[0].type"},
+		{messagesPath, `{"role":"user","content":[{"type":"search_result","source":"x","title":"T","content":[{"type":"search_result","source":"y","title":"T","content":[]}]}]}`, "messages[1].content[0].content[0].type"},
 		{messagesPath, `{"role":"tool","content":"x"}`, "want user, assistant or system"},
 		{chatPath, `{"role":"user","content":[{"type":"text","text":null}]}`, "messages[1].content[0].text: missing"},
 		{chatPath, `{"role":"user","content":[{"type":"thinking","thinking":"x"}]}`, "text parts only"},

@@ -78,7 +78,7 @@ func (b *block) text(path string) (text string, ok bool, err error) {
 	case "search_result":
 		var source string
 		wire.Unmarshal(b.Source, &source) // a title will do
-		body, err := blocksText(path+".content", b.Content)
+		body, err := plainText(path+".content", b.Content)
 		return joined(b.Title, source, body), err == nil, err
 	}
 	return "", false, nil
@@ -102,7 +102,7 @@ func (b *block) documentText(path string) (text string, ok bool, err error) {
 	case source.Type == "text":
 		return "", false, generate.Invalid(path+".data", "%s.data: missing", path)
 	case source.Type == "content":
-		if body, err = blocksText(path+".content", source.Content); err != nil {
+		if body, err = plainText(path+".content", source.Content); err != nil {
 			return "", false, err
 		}
 	default:
@@ -139,6 +139,26 @@ func blocksText(path string, raw json.RawMessage) (string, error) {
 			return "", badBlock(path, blocks[i], "text")
 		}
 		texts = append(texts, text)
+	}
+	return strings.Join(texts, "\n"), nil
+}
+
+// plainText is blocksText of what stands in a document or a search result, which is text alone. If
+// it could be documents again, each would be read once for every other one that it stands in.
+func plainText(path string, raw json.RawMessage) (string, error) {
+	if wire.OrNil(raw) == nil {
+		return "", nil
+	}
+	blocks, err := readBlocks(path, raw)
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for i, b := range blocks {
+		if b.Type != "text" || b.Text == nil {
+			return "", badBlock(fmt.Sprintf("%s[%d]", path, i), b, "text")
+		}
+		texts = append(texts, *b.Text)
 	}
 	return strings.Join(texts, "\n"), nil
 }
