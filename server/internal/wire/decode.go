@@ -14,12 +14,18 @@ import (
 // maxDepth is how deep values may be nested, as in encoding/json.
 const maxDepth = 10000
 
+// maxObjects is how many values an array of structs or of raw JSON may have: as many as Anthropic's
+// API takes messages. A value takes two or three bytes of a body, and a struct some hundred of
+// memory.
+const maxObjects = 100_000
+
 // Unmarshal reads the JSON value in b into v, which is a pointer, by the rules of encoding/json
 // with these differences:
 //
 //   - A name must be exact: neither case nor Unicode's case folding is ignored. A field without a
 //     tag has its Go name in lower case.
 //   - A name must not stand twice in an object, at any depth.
+//   - An array of structs or of json.RawMessage has at most maxObjects.
 //   - An integer may be written in any way that JSON has: 16, 16.0 and 1.6e1 are the same number.
 //   - Errors are a *SyntaxError, a *TypeError with the whole path, a *TwinError, or what an
 //     UnmarshalJSON method returns.
@@ -170,8 +176,14 @@ func (d *decoder) array(v reflect.Value) error {
 		return d.mismatch("an array")
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, 4))
+	elem := v.Type().Elem()
+	objects := elem.Kind() == reflect.Struct || elem == rawType
 	return d.elements(func() error {
 		n := v.Len()
+		if objects && n == maxObjects {
+			return &TypeError{Path: d.where(), Want: fmt.Sprintf("at most %d values", n), Got: "more",
+				Offset: d.at}
+		}
 		v.Grow(1)
 		v.SetLen(n + 1)
 		return d.value(v.Index(n))

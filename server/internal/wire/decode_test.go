@@ -173,3 +173,28 @@ func TestIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestMaxObjects: a body of nothing but small objects does not become a hundred times as large.
+func TestMaxObjects(t *testing.T) {
+	type message struct{ Role, Text string }
+	type body struct {
+		Messages []message
+		IDs      []int
+	}
+	for n, want := range map[int]string{
+		maxObjects:  "",
+		8 << 20 / 3: "messages[100000]: want at most 100000 values, got more at byte 300013",
+	} {
+		got := ""
+		if err := Unmarshal([]byte(`{"messages":[{}`+strings.Repeat(",{}", n-1)+"]}"), new(body)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%d values: %q, want %q", n, got, want)
+		}
+	}
+	ids := []byte(`{"ids":[1` + strings.Repeat(",1", maxObjects) + "]}")
+	if err := Unmarshal(ids, new(body)); err != nil {
+		t.Errorf("numbers: %v", err)
+	}
+}
