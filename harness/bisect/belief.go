@@ -41,7 +41,10 @@ const (
 )
 
 // numbers are the prior probabilities that there is no change, one, two, or three.
-var numbers = [maxChanges + 1]float64{0.10, 0.80, 0.07, 0.03}
+var numbers = [maxChanges + 1]float64{0.10, 0.798, 0.07, 0.03}
+
+// driftPrior is the prior probability that each commit makes it worse by the same.
+const driftPrior = 0.002
 
 // sessionNoise are the standard deviations, between sessions of one build, that are told apart,
 // with their prior probabilities.
@@ -63,16 +66,19 @@ type belief struct {
 	grid   grid
 	curves [][][]float64 // of each session and noise: logarithm of the likelihood of levels
 
+	shares     []float64   // of each commit: what part of a drift there is up to it
 	points     []int       // commits that were measured, and the first and the last, in order
 	counts     []float64   // commits in which the change to a point's level may be; counts[0] is 0
 	likelihood [][]segment // from point to point: see segments
+	drift      segment     // of all points; its level is that of the last commit
 	noise      []float64   // posterior of sessionNoise
 	found      []hypothesis
 }
 
-// A hypothesis is that the level changes between some points and nowhere else.
+// A hypothesis is that the level changes between some points and nowhere else, or that it drifts.
 type hypothesis struct {
 	changes []int // indices of the points before which it changes
+	drifts  bool
 	p       float64
 }
 
@@ -153,11 +159,13 @@ func (b *belief) update() {
 			}
 		}
 	}
+	b.shareOut()
 	of := make([][][]float64, len(b.points)) // by point and noise
 	for j := range b.points {
 		of[j] = b.pointLikelihood(b.points[j])
 	}
 	b.segments(of)
+	b.drift = b.driftOf(of)
 	b.weigh(of)
 }
 
@@ -285,17 +293,7 @@ func (g grid) blur(values []float64, sd float64) []float64 {
 // segments computes the likelihood of every stretch of points.
 func (b *belief) segments(of [][][]float64) {
 	m := len(b.points)
-	priors := [2][]float64{make([]float64, levels), make([]float64, levels)}
-	for g := range levels {
-		level := b.grid.at(g)
-		p := 1 / (1 + level*level/(size*size))
-		priors[0][g] = p
-		if level >= b.effect/2 {
-			priors[1][g] = p
-		}
-	}
-	normalize(priors[0])
-	normalize(priors[1])
+	any, worse := b.prior(math.Inf(-1)), b.prior(b.effect/2)
 	b.likelihood = make([][]segment, m)
 	sum := make([][]float64, len(sessionNoise))
 	values := make([]float64, levels)
@@ -310,16 +308,33 @@ func (b *belief) segments(of [][][]float64) {
 				for g, v := range of[j-1][t] {
 					sum[t][g] += v
 				}
-				weight := sessionNoise[t].prior
-				if b.noise != nil {
-					weight = b.noise[t]
-				}
-				s.log[t] = b.integrate(sum[t], priors[0], values, weight, &s.level)
-				s.logWorse[t] = b.integrate(sum[t], priors[1], values, weight, &s.levelWorse)
+				weight := b.weight(t)
+				s.log[t] = b.integrate(sum[t], any, values, weight, &s.level)
+				s.logWorse[t] = b.integrate(sum[t], worse, values, weight, &s.levelWorse)
 			}
 			b.likelihood[i][j] = s
 		}
 	}
+}
+
+// prior is the prior of levels from one on.
+func (b *belief) prior(from float64) []float64 {
+	all := make([]float64, levels)
+	for g := range all {
+		if level := b.grid.at(g); level >= from {
+			all[g] = 1 / (1 + level*level/(size*size))
+		}
+	}
+	normalize(all)
+	return all
+}
+
+// weight is how probable a session noise was held for last.
+func (b *belief) weight(t int) float64 {
+	if b.noise == nil {
+		return sessionNoise[t].prior
+	}
+	return b.noise[t]
 }
 
 // integrate is the logarithm of the integral of a likelihood, whose logarithm is given, over a
@@ -378,24 +393,26 @@ func (b *belief) weigh(of [][][]float64) {
 	}
 	b.found = b.found[:0:0]
 	var logs [][]float64 // of each hypothesis and noise
-	add := func(changes []int, prior float64) {
+	add := func(h hypothesis, prior float64) {
 		if !(prior > 0) { // no commit is left, at which it could change
 			return
 		}
 		log := make([]float64, len(sessionNoise))
 		for t := range log {
-			log[t] = math.Log(prior*sessionNoise[t].prior) + b.logOf(changes, first, t)
+			log[t] = math.Log(prior*sessionNoise[t].prior) + b.logOf(&h, first, t)
 		}
-		b.found, logs = append(b.found, hypothesis{changes: slices.Clone(changes)}), append(logs, log)
+		b.found, logs = append(b.found, h), append(logs, log)
 	}
-	add(nil, numbers[0])
+	change := func(prior float64, points ...int) { add(hypothesis{changes: points}, prior) }
+	change(numbers[0])
+	add(hypothesis{drifts: true}, driftPrior*min(total, 1))
 	for i := 1; i < m; i++ {
-		add([]int{i}, numbers[1]*b.counts[i]/total)
+		change(numbers[1]*b.counts[i]/total, i)
 		for j := i + 1; j < m; j++ {
 			two := b.counts[i] * b.counts[j]
-			add([]int{i, j}, numbers[2]*two/choose(total, 2))
+			change(numbers[2]*two/choose(total, 2), i, j)
 			for k := j + 1; k < m; k++ {
-				add([]int{i, j, k}, numbers[3]*two*b.counts[k]/choose(total, 3))
+				change(numbers[3]*two*b.counts[k]/choose(total, 3), i, j, k)
 			}
 		}
 	}
@@ -431,9 +448,12 @@ func choose(n float64, k int) float64 {
 	return max(c, 1)
 }
 
-// logOf is the logarithm of the likelihood of changes before some points.
-func (b *belief) logOf(changes []int, first [][]float64, t int) float64 {
-	m := len(b.points)
+// logOf is the logarithm of the likelihood of a hypothesis.
+func (b *belief) logOf(h *hypothesis, first [][]float64, t int) float64 {
+	m, changes := len(b.points), h.changes
+	if h.drifts {
+		return b.drift.log[t]
+	}
 	if len(changes) == 0 {
 		return first[m][t]
 	}
@@ -453,6 +473,9 @@ func (b *belief) logOf(changes []int, first [][]float64, t int) float64 {
 
 // level is the level of a point under a hypothesis.
 func (b *belief) level(h *hypothesis, point int) (mean, sd float64) {
+	if h.drifts {
+		return b.drifted(b.points[point])
+	}
 	from, to := 0, len(b.points)
 	for _, c := range h.changes {
 		if c <= point {
@@ -497,7 +520,7 @@ func (b *belief) changed(point int) float64 {
 func (b *belief) number(n int) float64 {
 	p := 0.0
 	for i := range b.found {
-		if len(b.found[i].changes) == n {
+		if h := &b.found[i]; len(h.changes) == n && !h.drifts {
 			p += b.found[i].p
 		}
 	}

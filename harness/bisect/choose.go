@@ -106,6 +106,11 @@ func (b *belief) information(likely []hypothesis, commit, rounds int) float64 {
 			add(h.p, mean, math.Hypot(sd*own/layout, own))
 			continue
 		}
+		if h.drifts {
+			mean, sd := b.drifted(commit)
+			add(h.p, mean, math.Hypot(sd, layout))
+			continue
+		}
 		left, leftSD := b.level(h, point-1)
 		right, rightSD := b.level(h, point)
 		share := 0.0

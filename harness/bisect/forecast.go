@@ -60,6 +60,25 @@ func (u *search) draw(rng *rand.Rand) truth {
 		}
 	}
 	all := make(truth, u.n)
+	if h.drifts {
+		mean, sd := u.drifted(u.n - 1)
+		end := mean + sd*rng.NormFloat64()
+		for i := range all {
+			all[i] = end * u.shares[i]
+		}
+	} else {
+		u.drawChanges(rng, h, all)
+	}
+	noise := u.sessionSD(u.Rounds)
+	for i := 1; i < u.n; i++ {
+		own, sd := u.ownLevel(i, all[i], noise)
+		all[i] = own + sd*rng.NormFloat64()
+	}
+	return all
+}
+
+// drawChanges draws levels that change as a hypothesis says.
+func (u *search) drawChanges(rng *rand.Rand, h *hypothesis, all truth) {
 	level := 0.0
 	for j := 1; j < len(u.points); j++ {
 		from, to := u.points[j-1]+1, u.points[j]
@@ -86,12 +105,6 @@ func (u *search) draw(rng *rand.Rand) truth {
 		}
 		level = next
 	}
-	noise := u.sessionSD(u.Rounds)
-	for i := 1; i < u.n; i++ {
-		own, sd := u.ownLevel(i, all[i], noise)
-		all[i] = own + sd*rng.NormFloat64()
-	}
-	return all
 }
 
 // session draws a session of a commit.

@@ -16,7 +16,8 @@ type Ending string
 const (
 	Found       Ending = "found"        // the commits are named
 	NoChange    Ending = "no change"    // the bad commit is no worse than the good one
-	BudgetSpent Ending = "budget spent" // neither is sure yet
+	Drifts      Ending = "drifts"       // it got worse, and no single commit made it so
+	BudgetSpent Ending = "budget spent" // none of these is sure yet
 	Interrupted Ending = "interrupted"  // the same, before the budget was spent
 )
 
@@ -44,6 +45,7 @@ type Result struct {
 	Whole    Change    // from the good commit to the bad one
 	None     float64   // the probability that there is no change
 	Several  float64   // the probability that there is more than one
+	Drift    float64   // the probability that each commit made it a little worse
 
 	Sessions  []Session
 	Builds    int
@@ -67,6 +69,11 @@ func (r *Result) Write(w io.Writer, commits []Commit, subject string, effect flo
 		fmt.Fprintf(&b, "no change: %s of %s is %s against %s, worse by %s or more with probability %s\n",
 			subject, name(commits, len(commits)-1), r.Whole, name(commits, 0), percent(effect),
 			percent(1-r.None))
+	case r.Ending == Drifts:
+		n := len(commits) - 1
+		fmt.Fprintf(&b, "no single commit: %s drifts, with probability %s: %s from %s to %s, "+
+			"%s with each of %s\n", subject, percent(r.Drift), r.Whole, name(commits, 0),
+			name(commits, n), r.Whole.each(n), table.Plural(n, "commit"))
 	case len(r.Culprits) > 0:
 		for _, c := range r.Culprits {
 			c.write(&b, commits, subject, r.Skips)
@@ -141,6 +148,10 @@ func (r *Result) writeOpen(b *strings.Builder, commits []Commit, subject string,
 	if r.None >= 0.02 {
 		fmt.Fprintf(b, "  %5s  none: no change of %s\n", percent(r.None), percent(effect))
 	}
+	if r.Drift >= 0.02 {
+		fmt.Fprintf(b, "  %5s  no single one: it drifts, by %s with each commit\n", percent(r.Drift),
+			r.Whole.each(len(commits)-1))
+	}
 	if r.Ending == Interrupted {
 		return
 	}
@@ -155,6 +166,11 @@ func name(commits []Commit, i int) string { return commits[i].Short() }
 
 func (c Change) String() string {
 	return fmt.Sprintf("%+.1f %% (%+.1f … %+.1f %%)", 100*c.By, 100*c.Lo, 100*c.Hi)
+}
+
+// each is the change of one of so many commits that drift.
+func (c Change) each(n int) string {
+	return fmt.Sprintf("%+.2g %%", 100*math.Expm1(math.Log1p(c.By)/float64(n)))
 }
 
 // percent is a probability or a share; what is almost sure is not called sure.

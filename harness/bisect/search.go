@@ -72,7 +72,8 @@ type search struct {
 	start            time.Time
 }
 
-// Run searches until the commits are found, it is shown that there is none, or the budget is spent.
+// Run searches until the commits are found, it is shown that there is no change or no single one,
+// or the budget is spent.
 // An error, as of a context that ends, comes with what was found until then.
 func (s Search) Run(ctx context.Context) (*Result, error) {
 	if s.Commits < 2 {
@@ -138,6 +139,11 @@ func (u *search) next() (step, bool) {
 	}
 	if commit, ok := u.unconfirmed(); ok {
 		return step{commit: commit}, true
+	}
+	if u.drifting() >= u.Confidence {
+		if commit := u.unseen(); commit >= 0 {
+			return step{commit: commit}, true
+		}
 	}
 	return u.choose(u.built, u.broken, u.cost(), u.Rounds)
 }
@@ -272,6 +278,9 @@ func (u *search) ending() Ending {
 	if u.number(0) >= u.Confidence {
 		return NoChange
 	}
+	if u.drifting() >= u.Confidence && u.unseen() < 0 {
+		return Drifts
+	}
 	if found := len(u.culprits()); found > 0 && u.more(found) < 0.2 {
 		return Found
 	}
@@ -289,7 +298,7 @@ func (u *search) more(found int) float64 {
 
 // result is what the search knows.
 func (u *search) result() *Result {
-	r := &Result{Ending: u.ending(), None: u.number(0), Several: u.more(1),
+	r := &Result{Ending: u.ending(), None: u.number(0), Several: u.more(1), Drift: u.drifting(),
 		Sessions: slices.Clone(u.sessions), Builds: len(u.builds), Skips: slices.Clone(u.skips),
 		Took: time.Since(u.start), SessionSD: u.sessionSD(u.Rounds)}
 	r.Whole = u.change(len(u.points) - 1)

@@ -52,6 +52,26 @@ func TestFewSteps(t *testing.T) {
 	}
 }
 
+// Where each commit makes it a little worse, none is named.
+func TestDrift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := bisect.Search{Commits: 65, Budget: 4 * time.Hour, Rounds: 2, Build: builds,
+			Measure: func(_ context.Context, commit int) ([]float64, error) {
+				time.Sleep(time.Minute)
+				level := math.Log1p(0.001) * float64(commit)
+				return []float64{level - 0.001, level + 0.001}, nil
+			}}.Run(t.Context())
+		assert.NilError(t, err)
+		assert.Equal(t, r.Ending, bisect.Drifts)
+		assert.Equal(t, len(r.Culprits), 0)
+		var text strings.Builder
+		assert.NilError(t, r.Write(&text, make([]bisect.Commit, 65), "p50-ttft of chat", 0.02))
+		said := text.String()
+		assert.Assert(t, strings.HasPrefix(said, "no single commit: p50-ttft of chat drifts, with ") &&
+			strings.Contains(said, " +0.1 % with each of 64 commits\n"), said)
+	})
+}
+
 // What cannot be built is not measured, and where it hides the commit all are named. Two builds
 // that are one program are measured as one, and nothing changes between them.
 func TestSkipsAndSame(t *testing.T) {

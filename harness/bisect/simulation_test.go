@@ -121,6 +121,7 @@ type row struct {
 	right    float64 // at least
 	wrong    float64 // at most
 	noChange float64 // at least
+	drifts   float64 // at least
 }
 
 // one is a regression of 3 to 10 % at any commit.
@@ -152,25 +153,26 @@ func creep(*rand.Rand) (all []regression) {
 	return all
 }
 
-var rows = []row{ // name, noise, budget, plant, broken, layout, quick, right, wrong, noChange
-	{"3 to 10 %", 1, 4 * time.Hour, one, 0, 0, 50, 90, 2, 0},
-	{"3 to 10 %", 1, 2 * time.Hour, one, 0, 0, 0, 0, 2, 0},
-	{"3 to 10 %", 1, time.Hour, one, 0, 0, 0, 0, 2, 0},
-	{"3 to 10 %, a tenth does not build", 1, 4 * time.Hour, one, 0.1, 0, 0, 90, 2, 0},
-	{"3 to 10 %, twice the noise", 2, 4 * time.Hour, one, 0, 0, 0, 0, 2, 0},
-	{"3 to 10 %, builds differ by 1 %", 1, 4 * time.Hour, one, 0, 0.01, 0, 0, 4, 0},
-	{"3 %", 1, 4 * time.Hour, of(0.03), 0, 0, 0, 0, 4, 0},
-	{"5 %", 1, 4 * time.Hour, of(0.05), 0, 0, 0, 90, 2, 0},
-	{"10 %", 1, 4 * time.Hour, of(0.10), 0, 0, 0, 90, 2, 0},
-	{"twice as slow", 1, time.Hour, of(1), 0, 0, 0, 90, 2, 0},
-	{"6 % twice", 1, 6 * time.Hour, two, 0, 0, 0, 0, 5, 0},
-	{"8 %, then 4 % better", 1, 6 * time.Hour, up, 0, 0, 0, 0, 5, 0},
-	{"no change", 1, 4 * time.Hour, none, 0, 0, 10, 0, 2, 70},
-	{"0.1 % with each commit", 1, 4 * time.Hour, creep, 0, 0, 0, 0, 5, 0},
+// name, noise, budget, plant, broken, layout, quick, right, wrong, noChange, drifts
+var rows = []row{
+	{"3 to 10 %", 1, 4 * time.Hour, one, 0, 0, 50, 90, 2, 0, 0},
+	{"3 to 10 %", 1, 2 * time.Hour, one, 0, 0, 0, 0, 2, 0, 0},
+	{"3 to 10 %", 1, time.Hour, one, 0, 0, 0, 0, 2, 0, 0},
+	{"3 to 10 %, a tenth does not build", 1, 4 * time.Hour, one, 0.1, 0, 0, 90, 2, 0, 0},
+	{"3 to 10 %, twice the noise", 2, 4 * time.Hour, one, 0, 0, 0, 0, 2, 0, 0},
+	{"3 to 10 %, builds differ by 1 %", 1, 4 * time.Hour, one, 0, 0.01, 0, 0, 4, 0, 0},
+	{"3 %", 1, 4 * time.Hour, of(0.03), 0, 0, 0, 0, 4, 0, 0},
+	{"5 %", 1, 4 * time.Hour, of(0.05), 0, 0, 0, 90, 2, 0, 0},
+	{"10 %", 1, 4 * time.Hour, of(0.10), 0, 0, 0, 90, 2, 0, 0},
+	{"twice as slow", 1, time.Hour, of(1), 0, 0, 0, 90, 2, 0, 0},
+	{"6 % twice", 1, 6 * time.Hour, two, 0, 0, 0, 0, 5, 0, 0},
+	{"8 %, then 4 % better", 1, 6 * time.Hour, up, 0, 0, 0, 0, 5, 0, 0},
+	{"no change", 1, 4 * time.Hour, none, 0, 0, 10, 0, 2, 70, 0},
+	{"0.1 % with each commit", 1, 4 * time.Hour, creep, 0, 0, 6, 0, 5, 0, 90},
 }
 
 // outcome is what became of one history: right where a change that was planted is among the commits
-// that are named and none else is.
+// that are named and none else is. A drift is wrong where a commit made it worse that can be named.
 func (r *row) outcome(t *testing.T, seed int) (right, wrong bool, result *bisect.Result) {
 	rng := rand.New(rand.NewPCG(uint64(seed), uint64(len(r.name))))
 	planted := r.plant(rng)
@@ -179,6 +181,9 @@ func (r *row) outcome(t *testing.T, seed int) (right, wrong bool, result *bisect
 		m.broken[i] = i > 0 && i < simulatedCommits && rng.Float64() < r.broken
 	}
 	result = m.find(t, r.budget)
+	for _, p := range planted {
+		wrong = wrong || result.Ending == bisect.Drifts && p.size >= 0.01
+	}
 	for _, c := range result.Culprits {
 		hit := false
 		for _, p := range planted {
@@ -193,7 +198,8 @@ func (r *row) outcome(t *testing.T, seed int) (right, wrong bool, result *bisect
 // package's documentation, whole with -simulate 200.
 func TestSimulation(t *testing.T) {
 	if *simulate > 0 {
-		fmt.Printf(tableLine, "history", "budget", "right", "wrong", "spent", "no change", "steps", "time")
+		fmt.Printf(tableLine, "history", "budget", "right", "wrong", "spent", "no change", "drifts",
+			"steps", "time")
 	}
 	for _, r := range rows {
 		n := *simulate
@@ -207,28 +213,31 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-const tableLine = "%-34s  %6s  %6s  %6s  %6s  %9s  %6s  %6s\n"
+const tableLine = "%-34s  %6s  %6s  %6s  %6s  %9s  %6s  %6s  %6s\n"
 
 // simulate searches n histories, and prints the row of the table.
 func (r *row) simulate(t *testing.T, n int) {
-	var right, wrong, spent, noChange, sessions, took float64
+	var right, wrong, spent, noChange, drifts, sessions, took float64
 	for seed := range n {
 		good, bad, result := r.outcome(t, seed)
 		right, wrong = right+count(good), wrong+count(bad)
 		spent += count(result.Ending == bisect.BudgetSpent)
 		noChange += count(result.Ending == bisect.NoChange)
+		drifts += count(result.Ending == bisect.Drifts)
 		sessions += float64(len(result.Sessions))
 		took += result.Took.Minutes()
 	}
 	share := func(v float64) float64 { return 100 * v / float64(n) }
-	if share(right) < r.right || share(wrong) > r.wrong || share(noChange) < r.noChange {
-		t.Errorf("in %v: right %.1f %%, want %g; wrong %.1f %%, want %g; no change %.1f %%, want %g",
-			r.budget, share(right), r.right, share(wrong), r.wrong, share(noChange), r.noChange)
+	if share(right) < r.right || share(wrong) > r.wrong || share(noChange) < r.noChange ||
+		share(drifts) < r.drifts {
+		t.Errorf("in %v: right %.1f %%, want %g; wrong %.1f %%, want %g; no change %.1f %%, want %g; "+
+			"drifts %.1f %%, want %g", r.budget, share(right), r.right, share(wrong), r.wrong,
+			share(noChange), r.noChange, share(drifts), r.drifts)
 	}
 	if *simulate > 0 {
 		percent := func(v float64) string { return fmt.Sprintf("%.1f %%", share(v)) }
 		fmt.Printf(tableLine, r.name, fmt.Sprintf("%g h", r.budget.Hours()), percent(right),
-			percent(wrong), percent(spent), percent(noChange),
+			percent(wrong), percent(spent), percent(noChange), percent(drifts),
 			fmt.Sprintf("%.0f", sessions/float64(n)), fmt.Sprintf("%.0f m", took/float64(n)))
 	}
 }

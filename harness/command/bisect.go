@@ -28,10 +28,10 @@ that a red gate shows.
 No single measurement decides. What is kept is how probable it is of every commit that it is the
 one, and the next commit to be measured, or measured again, is the one that is expected to tell the
 most for each second that it costs, its build included. Noise is estimated on the way: within a
-session, from session to session, and between builds that do the same. That nothing has changed, or
-that there were several changes, is among the hypotheses. A commit is named when it is as probable
-as -confidence says, and both it and the commit before it were measured twice. Where commits between
-cannot be built, all of them are named.
+session, from session to session, and between builds that do the same. That nothing has changed,
+that there were several changes, or that every commit made it a little worse, is among the
+hypotheses. A commit is named when it is as probable as -confidence says, and both it and the commit
+before it were measured twice. Where commits between cannot be built, all of them are named.
 
 Merges are followed along their first parents. Commits whose builds are the same program, bit for
 bit, as a change of a document leaves it, are not measured.
@@ -58,9 +58,9 @@ What it prints in the end:
   14 sessions of 9 builds in 31 min; a build differs by 0.9 % from session to session
 
 Exit codes: 0 the commits are named, 1 it went wrong in the middle, 2 wrong command line or
-revisions, 3 the bad commit is no worse than the good one, 4 the good or the bad commit cannot be
-built or started, 5 the budget was too small: it says what remains likely, and how much more would
-do, 130 interrupted; the same is said.
+revisions, 3 the bad commit is no worse than the good one, or no single commit made it so, 4 the
+good or the bad commit cannot be built or started, 5 the budget was too small: it says what remains
+likely, and how much more would do, 130 interrupted; the same is said.
 `
 
 // defaultBuild builds this program's server. Nothing in it says where it was built, so that commits
@@ -169,6 +169,8 @@ func (o *bisectOptions) conclude(ctx context.Context, e *env, r *bisect.Result, 
 	case r.Ending == bisect.NoChange:
 		err = &exitError{exitMissed, fmt.Errorf("bisect: no change of %s was found",
 			o.effectText)}
+	case r.Ending == bisect.Drifts:
+		err = &exitError{exitMissed, errors.New("bisect: no single commit made it worse")}
 	case r.Ending == bisect.BudgetSpent:
 		err = &exitError{exitNotShown, errors.New("bisect: the budget was too small" + o.goOn(r))}
 	}
@@ -219,12 +221,13 @@ func (o *bisectOptions) printJSON(w io.Writer, r *bisect.Result) error {
 		Whole    bisect.Change `json:"whole"`
 		None     float64       `json:"none"`
 		Several  float64       `json:"several"`
+		Drift    float64       `json:"drift"`
 		Sessions int           `json:"sessions"`
 		Builds   int           `json:"builds"`
 		Seconds  float64       `json:"seconds"`
 		More     float64       `json:"more_seconds"`
-	}{r.Ending, of(r.Culprits), of(r.Suspects), r.Whole, r.None, r.Several, len(r.Sessions), r.Builds,
-		r.Took.Seconds(), r.More.Seconds()})
+	}{r.Ending, of(r.Culprits), of(r.Suspects), r.Whole, r.None, r.Several, r.Drift, len(r.Sessions),
+		r.Builds, r.Took.Seconds(), r.More.Seconds()})
 }
 
 // targets are the servers of the builds.
@@ -408,6 +411,9 @@ func (p *bisectProgress) step(s bisect.Step) {
 		p := best.P
 		if s.Result.None > p {
 			p, where = s.Result.None, "none"
+		}
+		if s.Result.Drift > p {
+			p, where = s.Result.Drift, "a drift"
 		}
 		line += fmt.Sprintf("; most likely (%.0f %%) %s", 100*p, where)
 	}
