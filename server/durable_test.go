@@ -105,13 +105,7 @@ func TestDurableDeleted(t *testing.T) {
 			engine.Config{Model: &echoModel{}, Dir: t.TempDir(), SaveAfter: time.Hour, Files: tap},
 			byteText{})
 		defer e.Close()
-		l := listen(t, s)
-		ask := func(request string) chan string {
-			answer := make(chan string, 1)
-			go func() { answer <- l.exchange(t, request) }()
-			synctest.Wait()
-			return answer
-		}
+		ask := asker(t, s)
 		chat := func(agent string) chan string {
 			return ask(postTo("/v1/chat/completions", say("hi"), "X-Durable: wait", "X-Agent-ID: "+agent))
 		}
@@ -136,6 +130,18 @@ func TestDurableDeleted(t *testing.T) {
 	})
 }
 
+// asker returns a function that sends a request, and returns when the server has nothing left to do
+// with it but to wait. Its answer comes by the channel.
+func asker(t *testing.T, s *Server) func(request string) (answer chan string) {
+	l := listen(t, s)
+	return func(request string) chan string {
+		answer := make(chan string, 1)
+		go func() { answer <- l.exchange(t, request) }()
+		synctest.Wait()
+		return answer
+	}
+}
+
 // TestDurableFromCreation: an agent is durable from its creation on, although its memory is deleted,
 // here because of its age, before the creation is answered, which waits for a step.
 func TestDurableFromCreation(t *testing.T) {
@@ -144,13 +150,7 @@ func TestDurableFromCreation(t *testing.T) {
 		s, e := start(t, Config{DurableWait: 24 * time.Hour}, engine.Config{Model: model,
 			Dir: t.TempDir(), SaveAfter: 24 * time.Hour, TTL: time.Minute}, byteText{})
 		defer e.Close()
-		l := listen(t, s)
-		ask := func(request string) chan string {
-			answer := make(chan string, 1)
-			go func() { answer <- l.exchange(t, request) }()
-			synctest.Wait()
-			return answer
-		}
+		ask := asker(t, s)
 		ask(post(say("steps of an hour")))
 		for _, x := range []struct {
 			name, request, want string

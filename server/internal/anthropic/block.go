@@ -67,10 +67,7 @@ func (b *block) resultText(path string) string {
 func (b *block) text(path string) (text string, ok bool, err error) {
 	switch b.Type {
 	case "text":
-		if b.Text == nil {
-			return "", false, nil
-		}
-		return *b.Text, true, nil
+		return b.plain(path)
 	case "document":
 		return b.documentText(path)
 	case "tool_reference": // of a search among tools, all of which the model has been told of
@@ -82,6 +79,14 @@ func (b *block) text(path string) (text string, ok bool, err error) {
 		return joined(b.Title, source, body), err == nil, err
 	}
 	return "", false, nil
+}
+
+// plain returns the text of a block of type text, and whether it is one.
+func (b *block) plain(string) (text string, ok bool, err error) {
+	if b.Type != "text" || b.Text == nil {
+		return "", false, nil
+	}
+	return *b.Text, true, nil
 }
 
 // documentText returns the text of a document, below what its title and its context say.
@@ -121,6 +126,20 @@ func joined(texts ...string) string {
 
 // blocksText returns the text of content that must have nothing else, a line for each block.
 func blocksText(path string, raw json.RawMessage) (string, error) {
+	return lines(path, raw, (*block).text)
+}
+
+// plainText is blocksText of what stands in a document or a search result, which is text alone. If
+// it could be documents again, each would be read once for every other one that it stands in.
+func plainText(path string, raw json.RawMessage) (string, error) {
+	return lines(path, raw, (*block).plain)
+}
+
+// lines returns a line for each block: what of returns of it, with the block's path. A block of
+// which it returns nothing is refused.
+func lines(
+	path string, raw json.RawMessage, of func(b *block, path string) (string, bool, error),
+) (string, error) {
 	if wire.OrNil(raw) == nil {
 		return "", nil
 	}
@@ -131,7 +150,7 @@ func blocksText(path string, raw json.RawMessage) (string, error) {
 	var texts []string
 	for i := range blocks {
 		path := fmt.Sprintf("%s[%d]", path, i)
-		text, ok, err := blocks[i].text(path)
+		text, ok, err := of(&blocks[i], path)
 		if err != nil {
 			return "", err
 		}
@@ -139,26 +158,6 @@ func blocksText(path string, raw json.RawMessage) (string, error) {
 			return "", badBlock(path, blocks[i], "text")
 		}
 		texts = append(texts, text)
-	}
-	return strings.Join(texts, "\n"), nil
-}
-
-// plainText is blocksText of what stands in a document or a search result, which is text alone. If
-// it could be documents again, each would be read once for every other one that it stands in.
-func plainText(path string, raw json.RawMessage) (string, error) {
-	if wire.OrNil(raw) == nil {
-		return "", nil
-	}
-	blocks, err := readBlocks(path, raw)
-	if err != nil {
-		return "", err
-	}
-	var texts []string
-	for i, b := range blocks {
-		if b.Type != "text" || b.Text == nil {
-			return "", badBlock(fmt.Sprintf("%s[%d]", path, i), b, "text")
-		}
-		texts = append(texts, *b.Text)
 	}
 	return strings.Join(texts, "\n"), nil
 }
