@@ -62,21 +62,19 @@ int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t 
   });
 }
 
-typedef uint64_t Words __attribute__((vector_size(64))); // a cache line
+typedef uint64_t Words __attribute__((vector_size(32))); // half a cache line; see simd.h
 
 // Reads n cache lines with as few instructions as possible, and prefetches as far ahead as the
 // kernels of one row.
 LS_CLONES static uint64_t sum(const Words *p, size_t n) {
-  Words total = {};
-  for (size_t i = 0; i < n; i++) {
-    __builtin_prefetch(p + i + 64);
-    total += p[i];
+  Words even = {}, odd = {};
+  for (size_t i = 0; i < 2 * n; i += 2) {
+    __builtin_prefetch(p + i + 128);
+    even += p[i];
+    odd += p[i + 1];
   }
-  uint64_t all = 0;
-  for (int lane = 0; lane < 8; lane++) {
-    all += total[lane];
-  }
-  return all;
+  even += odd;
+  return even[0] + even[1] + even[2] + even[3];
 }
 
 int ls_read_memory(int64_t bytes, int32_t times, double *seconds, char *err, size_t errlen) {
@@ -85,11 +83,11 @@ int ls_read_memory(int64_t bytes, int32_t times, double *seconds, char *err, siz
     Arena memory;
     const std::shared_ptr<uint8_t> data = memory.take(bytes);
     std::memset(data.get(), 1, bytes);
-    const auto *lines = reinterpret_cast<const Words *>(data.get());
+    const auto *words = reinterpret_cast<const Words *>(data.get());
     std::atomic<uint64_t> total{0};
     *seconds = seconds_of(times, [&] {
-      Pool::shared().run(int(bytes / sizeof(Words) / piece),
-                         [&](int i) { total += sum(lines + i * piece, piece); });
+      Pool::shared().run(int(bytes / 64 / piece),
+                         [&](int i) { total += sum(words + 2 * i * piece, piece); });
     });
   });
 }
