@@ -51,6 +51,7 @@ func (e *eventStream) send() {
 	e.write()
 }
 
+// write writes what is in buf, whether it is an event or keeps the connection open.
 func (e *eventStream) write() {
 	if e.err == nil && len(e.buf) > 0 {
 		_, e.err = e.w.Write(e.buf)

@@ -72,9 +72,9 @@ type search struct {
 	start            time.Time
 }
 
-// Run searches until the commits are found, it is shown that there is no change or no single one,
-// or the budget is spent.
-// An error, as of a context that ends, comes with what was found until then.
+// Run searches until it has found the commits, has shown that there is no change or that no single
+// commit makes it, or has spent the budget. An error, as of a context that ends, comes with what was
+// found until then.
 func (s Search) Run(ctx context.Context) (*Result, error) {
 	if s.Commits < 2 {
 		return nil, errors.New("bisect: want two commits or more")

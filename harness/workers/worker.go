@@ -75,8 +75,9 @@ type post struct {
 	maximum int // bytes of a message
 }
 
-// Run joins and works until the context ends, which is no error. Where the connection is lost, it
-// is made again. An error says that the worker could not join.
+// Run joins the coordinator and does the work that it hands out, until the context ends, which is no
+// error. It connects again when the connection is lost. An error says that the worker could not
+// join.
 func (w *Worker) Run(ctx context.Context, nc *nats.Conn) error {
 	host, _ := os.Hostname()
 	w.nc, w.id, w.name = nc, nuid.Next(), fmt.Sprintf("%s, process %d", host, os.Getpid())
