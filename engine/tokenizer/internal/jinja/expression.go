@@ -1,9 +1,6 @@
 package jinja
 
-import (
-	"math"
-	"strings"
-)
+import "strings"
 
 // expression is an expression of a template.
 type expression interface {
@@ -501,90 +498,4 @@ func textItem(t Text, i int) any {
 		}
 	}
 	return &undefined{of: t, has: true, name: i}
-}
-
-// slice is of[start:stop:step].
-func slice(of, start, stop, step any) any {
-	index := func(v any, fallback int) int {
-		if v == nil {
-			return fallback
-		}
-		i, ok := integer(v)
-		if !ok {
-			fail("slice indices must be integers or None or have an __index__ method")
-		}
-		return i
-	}
-	by := index(step, 1)
-	if by == 0 {
-		fail("slice step cannot be zero")
-	}
-	bounds := func(n int) (from, to int) {
-		low, high := 0, n // what bounds are limited to
-		from, to = 0, n
-		if by < 0 {
-			low, high = -1, n-1
-			from, to = n-1, -1
-		}
-		limit := func(v any, i int) int {
-			if v == nil {
-				return i
-			}
-			i = index(v, 0)
-			if i < 0 {
-				i += n
-			}
-			return min(max(i, low), high)
-		}
-		return limit(start, from), limit(stop, to)
-	}
-	pick := func(n int) []int {
-		from, to := bounds(n)
-		return indices(from, to, by)
-	}
-	switch of := of.(type) {
-	case Text:
-		if by == 1 {
-			from, to := bounds(of.length())
-			i := of.offset(from)
-			return of.sub(i, i+of.sub(i, len(of.s)).offset(max(0, to-from)))
-		}
-		runes := of.runes()
-		var b builder
-		for _, i := range pick(len(runes)) {
-			b.text(runes[i].(Text))
-		}
-		return b.result()
-	case *rangeValue:
-		from, to := bounds(of.len())
-		return &rangeValue{of.start + from*of.step, of.start + to*of.step, of.step * by}
-	}
-	list, ok := sequence(of)
-	if !ok {
-		fail("'%s' object is not subscriptable", typeName(of))
-	}
-	var part []any
-	if from, to := bounds(len(list)); by == 1 {
-		part = list[from:max(from, to)]
-	} else {
-		for _, i := range pick(len(list)) {
-			part = append(part, list[i])
-		}
-	}
-	if _, ok := of.(List); ok {
-		return List(part)
-	}
-	return Tuple(part)
-}
-
-// indices returns from, from+by, … up to but without to.
-func indices(from, to, by int) []int {
-	var list []int
-	for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
-		list = append(list, i)
-		if by > 0 && i > math.MaxInt-by || by < 0 && i < math.MinInt-by {
-			break
-		}
-	}
-	return list
 }

@@ -48,7 +48,7 @@ func dictFunc(s *state, a *args) *Dict {
 			for _, e := range elements(s, defined(of)) {
 				pair := elements(s, e)
 				if len(pair) != 2 {
-					fail("a dict is made of pairs, not of %s", s.repr(e))
+					fail("a dict is made of pairs, not of %s", s.repr(e).s)
 				}
 				d.set(s, pair[0], pair[1])
 			}

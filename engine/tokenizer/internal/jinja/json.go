@@ -156,7 +156,7 @@ func jsonNumber(v any) string {
 	case math.IsNaN(f):
 		return "NaN"
 	}
-	return (*state)(nil).repr(v)
+	return (*state)(nil).repr(v).s
 }
 
 // jsonKey returns a key as text.

@@ -35,61 +35,71 @@ func (m *macro) call(s *state, a *args) any {
 	s.deeper()
 	defer func() { s.depth-- }()
 	sc := &scope{parent: m.scope, vars: make([]variable, 0, len(m.params)+1)}
-	rest := a.kw
-	take := func(name string) (any, bool) {
-		for i := range rest {
-			if rest[i].name == name {
-				v := rest[i].value
-				rest = append(rest[:i:i], rest[i+1:]...)
-				return v, true
-			}
-		}
-		return nil, false
-	}
+	kw := keywords(a.kw)
 	given := make([]any, len(m.params))
-	for i := range m.params {
+	for i, p := range m.params {
 		given[i] = absent
 		if i < len(a.pos) {
 			given[i] = a.pos[i]
-		} else if v, ok := take(m.params[i].name); ok {
+		} else if v, ok := kw.take(p.name); ok {
 			given[i] = v
 		}
 	}
-	m.setCaller(s, sc, take)
-	if m.kwargs >= 0 {
-		d := new(Dict)
-		for _, k := range rest {
-			d.set(s, String(k.name), k.value)
-		}
-		s.set(sc, m.kwargs, d)
-	} else if len(rest) > 0 {
-		fail("macro '%s' takes no keyword argument '%s'", m.name, rest[0].name)
-	}
-	if m.varargs >= 0 {
-		s.set(sc, m.varargs, Tuple(a.pos[min(len(a.pos), len(m.params)):]))
-	} else if len(a.pos) > len(m.params) {
-		fail("macro '%s' takes not more than %d argument(s)", m.name, len(m.params))
-	}
+	m.setCaller(s, sc, &kw)
+	m.setRest(s, sc, a.pos, kw)
 	for i, p := range m.params {
 		v := given[i]
-		if v == absent {
-			if p.fallback != nil {
-				v = p.fallback.eval(s, sc)
-			} else {
-				v = &undefined{hint: "parameter '" + p.name + "' was not provided"}
-			}
+		switch {
+		case v != absent:
+		case p.fallback != nil:
+			v = p.fallback.eval(s, sc)
+		default:
+			v = &undefined{hint: "parameter '" + p.name + "' was not provided"}
 		}
 		s.set(sc, p.id, v)
 	}
 	return s.capture(func() { s.run(m.body, sc) })
 }
 
+// keywords are the keyword arguments of a call that no parameter has taken yet.
+type keywords []keyword
+
+// take removes an argument and returns its value.
+func (k *keywords) take(name string) (any, bool) {
+	for i, a := range *k {
+		if a.name == name {
+			*k = append((*k)[:i:i], (*k)[i+1:]...)
+			return a.value, true
+		}
+	}
+	return nil, false
+}
+
+// setRest sets the variables kwargs and varargs to the arguments that no parameter has taken, or
+// fails if there are some and the macro does not use the variable.
+func (m *macro) setRest(s *state, sc *scope, pos []any, kw keywords) {
+	if m.kwargs >= 0 {
+		d := new(Dict)
+		for _, k := range kw {
+			d.set(s, String(k.name), k.value)
+		}
+		s.set(sc, m.kwargs, d)
+	} else if len(kw) > 0 {
+		fail("macro '%s' takes no keyword argument '%s'", m.name, kw[0].name)
+	}
+	if m.varargs >= 0 {
+		s.set(sc, m.varargs, Tuple(pos[min(len(pos), len(m.params)):]))
+	} else if len(pos) > len(m.params) {
+		fail("macro '%s' takes not more than %d argument(s)", m.name, len(m.params))
+	}
+}
+
 // setCaller sets the variable caller if the macro uses it.
-func (m *macro) setCaller(s *state, sc *scope, take func(string) (any, bool)) {
+func (m *macro) setCaller(s *state, sc *scope, kw *keywords) {
 	if m.caller < 0 || m.explicit {
 		return
 	}
-	v, ok := take("caller")
+	v, ok := kw.take("caller")
 	if !ok || v == nil {
 		v = &undefined{hint: "No caller defined"}
 	}
