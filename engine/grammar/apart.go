@@ -17,16 +17,11 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 	if errA != nil || errB != nil {
 		return false
 	}
-	if listedA || listedB {
-		if !listedA {
-			listA, a, b = listB, b, a
-		}
-		for _, v := range listA {
-			if c.maybeValid(a, v) && c.maybeValid(b, v) {
-				return false
-			}
-		}
-		return true
+	if listedA {
+		return c.noneValid(listA, a, b)
+	}
+	if listedB {
+		return c.noneValid(listB, b, a)
 	}
 	for _, f := range []*conjunction{a, b} {
 		if len(f.groups) == 0 {
@@ -58,6 +53,16 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 		(common&numberType == 0 || c.apartNumbers(a, b)) &&
 		(common&arrayType == 0 || c.apartArrays(a, b, depth)) &&
 		(common&objectType == 0 || c.apartObjects(a, b, depth))
+}
+
+// noneValid reports whether none of the values is valid under both schemas.
+func (c *compiler) noneValid(values []*node, a, b *conjunction) bool {
+	for _, v := range values {
+		if c.maybeValid(a, v) && c.maybeValid(b, v) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *compiler) apartStrings(a, b *conjunction) bool {

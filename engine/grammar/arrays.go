@@ -31,6 +31,12 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	if len(counts) > 0 {
 		return c.counting(f, counts, prefix, low, high)
 	}
+	return c.plainArray(f, prefix, low, high)
+}
+
+// plainArray compiles arrays of low to high items, of which the first, as many as prefix says, have
+// schemas of their own.
+func (c *compiler) plainArray(f *conjunction, prefix, low, high int) (symbol, error) {
 	var items []symbol
 	for i := range prefix {
 		list, never := itemSchemas(f, i)
@@ -53,9 +59,11 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	}
 	rest := c.value
 	if high < 0 || high > len(items) {
-		if rest, err = c.inner(list...); err != nil {
+		sym, err := c.inner(list...)
+		if err != nil {
 			return 0, err
 		}
+		rest = sym
 	}
 	if len(items) == 0 {
 		return c.array(rest, low, high), nil

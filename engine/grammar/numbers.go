@@ -176,9 +176,44 @@ func (c *compiler) numeric(v interval) symbol {
 	return sym
 }
 
+// between compiles the numbers of an interval: those from 0 on, and behind a minus the magnitudes of
+// the others.
 func (c *compiler) between(v interval) symbol {
-	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1,
-		known: make(map[numberState]symbol)}
+	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1}
+	n.setMultiples(v)
+	if !n.setDigits(&v) {
+		return c.oneOf()
+	}
+	if !v.low.set && !v.high.set && n.places < 0 && n.avoids == nil {
+		if v.whole {
+			return c.anyInteger
+		}
+		return c.anyNumber
+	}
+	var alternatives [][]symbol
+	if !v.high.set || !v.high.negative {
+		low := v.low
+		if low.negative {
+			low = limit{}
+		}
+		alternatives = append(alternatives, []symbol{n.from(low, v.high)})
+	}
+	if !v.low.set || v.low.negative {
+		low := v.high
+		if !v.high.negative {
+			low = limit{}
+			// -0 equals 0, which the upper bound may exclude.
+			if v.high.set && v.high.strict && v.high.whole+v.high.frac == "" {
+				low = limit{strict: true, set: true}
+			}
+		}
+		alternatives = append(alternatives, []symbol{c.literal("-"), n.from(low, v.low)})
+	}
+	return c.oneOf(alternatives...)
+}
+
+// setMultiples sets what the numbers of an interval are multiples of, and what they are not.
+func (n *numbers) setMultiples(v interval) {
 	if v.step != (decimal{}) || v.avoids != "" {
 		places, modulus := v.units()
 		n.units, n.modulus = places, int(modulus.Int64())
@@ -190,12 +225,17 @@ func (c *compiler) between(v interval) symbol {
 		n.places = n.units
 		n.step = int(v.step.scaled(n.units).Int64())
 	}
+}
+
+// setDigits sets how many digits the numbers of an interval have at most, and moves its bounds to
+// numbers of so many digits. It returns false if no number of the interval can be written.
+func (n *numbers) setDigits(v *interval) bool {
 	if v.low.set && !v.low.negative && len(v.low.whole) > n.digits ||
 		v.high.set && v.high.negative && len(v.high.whole) > n.digits {
 		// All numbers have more digits than usual. Beyond 2^53 a float64 does not tell neighbours
 		// apart, but up to 10^19 it does tell numbers apart that differ by 4096.
 		if n.digits = maxDigits; !v.whole {
-			return c.oneOf()
+			return false
 		}
 		v.low, v.high = v.low.inward(4096), v.high.inward(-4096)
 	} else {
@@ -208,34 +248,14 @@ func (c *compiler) between(v interval) symbol {
 	if v.high.set && !v.high.negative && len(v.high.whole) > n.digits {
 		v.high = limit{}
 	}
-	if !v.low.set && !v.high.set && n.places < 0 && n.avoids == nil {
-		if v.whole {
-			return c.anyInteger
-		}
-		return c.anyNumber
-	}
-	var alternatives [][]symbol
-	if !v.high.set || !v.high.negative {
-		n.low, n.high = v.low, v.high
-		if v.low.negative {
-			n.low = limit{}
-		}
-		alternatives = append(alternatives, []symbol{n.state(numberState{})})
-	}
-	if !v.low.set || v.low.negative {
-		m := n
-		m.known = make(map[numberState]symbol)
-		m.low, m.high = v.high, v.low
-		if !v.high.negative {
-			m.low = limit{}
-			// -0 equals 0, which the upper bound may exclude.
-			if v.high.set && v.high.strict && v.high.whole+v.high.frac == "" {
-				m.low = limit{strict: true, set: true}
-			}
-		}
-		alternatives = append(alternatives, []symbol{c.literal("-"), m.state(numberState{})})
-	}
-	return c.oneOf(alternatives...)
+	return true
+}
+
+// from returns the rule for the numbers between two bounds that are not negative.
+func (n numbers) from(low, high limit) symbol {
+	n.low, n.high = low, high
+	n.known = make(map[numberState]symbol)
+	return n.state(numberState{})
 }
 
 // rounded moves a strict bound of more than 15 digits inward to one of 15 digits. up tells that it

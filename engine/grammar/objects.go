@@ -155,13 +155,40 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 	if err != nil {
 		return 0, err
 	}
-	var fields []field
-	var nevers []string
-	needed := 0
+	fields, nevers, err := c.fieldsOf(f, names, required, keys)
+	if err != nil {
+		return 0, err
+	}
+	if fields == nil && nevers == nil {
+		return c.oneOf(), nil
+	}
+	if len(fields) == 0 {
+		return c.dictionary(f, nevers, low, high)
+	}
+	optional := optionals(fields)
+	needed := len(fields) - optional
+	if high >= 0 && high < needed {
+		return c.oneOf(), nil
+	}
+	room := len(fields)
+	if high >= 0 {
+		room = min(room, high-needed)
+	}
+	if room*len(fields) > maxRules/20 && room < optional {
+		fields = withoutRest(fields, room)
+	}
+	return c.fields(fields, max(low-needed, 0), room), nil
+}
+
+// fieldsOf returns those of the named properties that can be written, and the names of those that
+// cannot. It returns neither if one that cannot be written is required: then there is no object.
+func (c *compiler) fieldsOf(f *conjunction, names []string, required map[string]bool, keys lang) (
+	fields []field, nevers []string, err error,
+) {
 	for _, name := range names {
 		list, err := c.property(f, name)
 		if err != nil {
-			return 0, err
+			return nil, nil, err
 		}
 		never := slices.ContainsFunc(list, func(n *node) bool { return n.kind == 'f' })
 		never = never || !c.match(keys, name)
@@ -170,7 +197,7 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 				c.hint = &SchemaError{c.tool, c.requirer(f, name).pointer(), "required",
 					fmt.Sprintf("names %q, which is not a property that may be there", name)}
 			}
-			return c.oneOf(), nil
+			return nil, nil, nil
 		}
 		if never {
 			nevers = append(nevers, name)
@@ -178,30 +205,29 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 		}
 		value, err := c.inner(list...)
 		if err != nil {
-			return 0, err
+			return nil, nil, err
 		}
 		fields = append(fields, field{name, value, required[name]})
-		needed += btoi(required[name])
 	}
-	if len(fields) == 0 {
-		return c.dictionary(f, nevers, low, high)
+	return fields, nevers, nil
+}
+
+// optionals returns how many fields are not required.
+func optionals(fields []field) (n int) {
+	for _, p := range fields {
+		n += btoi(!p.required)
 	}
-	if high >= 0 && high < needed {
-		return c.oneOf(), nil
-	}
-	optional, room := len(fields)-needed, len(fields)
-	if high >= 0 {
-		room = min(room, high-needed)
-	}
-	if room*len(fields) > maxRules/20 && room < optional {
-		// Counting would take too many rules, so only the first ones can be written.
-		kept := 0
-		fields = slices.DeleteFunc(fields, func(p field) bool {
-			kept += btoi(!p.required)
-			return !p.required && kept > room
-		})
-	}
-	return c.fields(fields, max(low-needed, 0), room), nil
+	return n
+}
+
+// withoutRest leaves out all optional fields but the first ones, as many as there is room for: to
+// count which have been written would take too many rules.
+func withoutRest(fields []field, room int) []field {
+	kept := 0
+	return slices.DeleteFunc(fields, func(p field) bool {
+		kept += btoi(!p.required)
+		return !p.required && kept > room
+	})
 }
 
 // requirer returns the schema that requires a property.
@@ -217,10 +243,7 @@ func (c *compiler) requirer(f *conjunction, name string) *node {
 
 // fields is an object with the required fields and low to high of the optional ones.
 func (c *compiler) fields(fields []field, low, high int) symbol {
-	optional := 0
-	for _, p := range fields {
-		optional += btoi(!p.required)
-	}
+	optional := optionals(fields)
 	if low > optional {
 		return c.oneOf()
 	}
@@ -312,28 +335,9 @@ func (c *compiler) pairs(f *conjunction, nevers []string) ([][]symbol, error) {
 		}
 		keys = c.and(keys, c.not(c.or(texts...)))
 	}
-	var others []*node // the schemas of names that match no pattern
-	var with *node     // the schema that has patterns
-	for _, n := range f.nodes {
-		if n.get("patternProperties").size() > 0 {
-			if with != nil {
-				err := c.refuse(n, "patternProperties", "is not supported in two schemas at once")
-				if err != nil {
-					return nil, err
-				}
-				continue
-			}
-			with = n
-		}
-		if sub := n.get("additionalProperties"); sub != nil {
-			others = append(others, sub)
-		}
-	}
-	if rest := f.top.get("unevaluatedProperties"); rest != nil {
-		seen := func(n *node) bool { return n.get("additionalProperties") != nil && f.loud(n) }
-		if !slices.ContainsFunc(f.nodes, seen) {
-			others = append(others, rest)
-		}
+	with, err := c.patterned(f)
+	if err != nil {
+		return nil, err
 	}
 	var pairs [][]symbol
 	matched := nothing // the names that match a pattern
@@ -350,11 +354,49 @@ func (c *compiler) pairs(f *conjunction, nevers []string) ([][]symbol, error) {
 			return nil, err
 		}
 	}
-	at := f.nodes
-	if len(at) == 0 {
+	if len(f.nodes) == 0 {
 		return nil, nil
 	}
-	return c.addPair(pairs, at[0], c.and(keys, c.not(matched)), others)
+	return c.addPair(pairs, f.nodes[0], c.and(keys, c.not(matched)), f.otherProperties(with))
+}
+
+// patterned returns the schema that has patternProperties, or nil.
+func (c *compiler) patterned(f *conjunction) (with *node, err error) {
+	for _, n := range f.nodes {
+		if n.get("patternProperties").size() == 0 {
+			continue
+		}
+		if with != nil {
+			err := c.refuse(n, "patternProperties", "is not supported in two schemas at once")
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		with = n
+	}
+	return with, nil
+}
+
+// otherProperties returns the schemas of properties that are not named and match no pattern of with.
+// It leaves out those beside patterns of another schema, which are not held: such a schema says
+// nothing of the names that its own patterns match.
+func (f *conjunction) otherProperties(with *node) (list []*node) {
+	for _, n := range f.nodes {
+		if n != with && n.get("patternProperties").size() > 0 {
+			continue
+		}
+		if sub := n.get("additionalProperties"); sub != nil {
+			list = append(list, sub)
+		}
+	}
+	if rest := f.top.get("unevaluatedProperties"); rest != nil {
+		seen := func(n *node) bool { return n.get("additionalProperties") != nil && f.loud(n) }
+		if !slices.ContainsFunc(f.nodes, seen) {
+			list = append(list, rest)
+		}
+	}
+	return list
 }
 
 // patternLangs returns the names that match each pattern of a schema's patternProperties. held is

@@ -284,6 +284,14 @@ var (
 		0x2029, 0x202f, 0x202f, 0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff}
 )
 
+// namedClasses are the escape sequences of one letter that mean the same everywhere.
+var namedClasses = map[rune]runes{
+	'd': digitRunes, 'D': digitRunes.not(),
+	'w': wordRunes, 'W': wordRunes.not(),
+	's': spaceRunes, 'S': spaceRunes.not(),
+	't': {'\t', '\t'}, 'n': {'\n', '\n'}, 'r': {'\r', '\r'}, 'f': {'\f', '\f'}, 'v': {'\v', '\v'},
+}
+
 // escape reads an escape sequence.
 func (r *patternReader) escape(inClass bool) (runes, error) {
 	if len(r.rest) < 2 {
@@ -291,41 +299,15 @@ func (r *patternReader) escape(inClass bool) (runes, error) {
 	}
 	c, size := utf8.DecodeRuneInString(r.rest[1:])
 	r.rest = r.rest[1+size:]
+	if set, ok := namedClasses[c]; ok {
+		return set, nil
+	}
 	one := func(c rune) (runes, error) { return runes{c, c}, nil }
 	switch c {
-	case 'd':
-		return digitRunes, nil
-	case 'D':
-		return digitRunes.not(), nil
-	case 'w':
-		return wordRunes, nil
-	case 'W':
-		return wordRunes.not(), nil
-	case 's':
-		return spaceRunes, nil
-	case 'S':
-		return spaceRunes.not(), nil
-	case 't':
-		return one('\t')
-	case 'n':
-		return one('\n')
-	case 'r':
-		return one('\r')
-	case 'f':
-		return one('\f')
-	case 'v':
-		return one('\v')
 	case 'x':
 		return r.hex(2)
 	case 'u':
-		if r.take("{") {
-			digits, after, _ := strings.Cut(r.rest, "}")
-			r.rest = digits
-			set, err := r.hex(len(digits))
-			r.rest = after
-			return set, err
-		}
-		return r.hex(4)
+		return r.codePoint()
 	case 'p', 'P':
 		return r.property(c == 'P')
 	case '0':
@@ -342,6 +324,18 @@ func (r *patternReader) escape(inClass bool) (runes, error) {
 		}
 	}
 	return nil, errPattern("has \\" + string(c) + ", which is not supported")
+}
+
+// codePoint reads the rest of \uXXXX or \u{X...}.
+func (r *patternReader) codePoint() (runes, error) {
+	if !r.take("{") {
+		return r.hex(4)
+	}
+	digits, after, _ := strings.Cut(r.rest, "}")
+	r.rest = digits
+	set, err := r.hex(len(digits))
+	r.rest = after
+	return set, err
 }
 
 // hex reads a character of n hexadecimal digits.

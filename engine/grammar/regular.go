@@ -224,13 +224,10 @@ func (g *langs) combine(op byte, list []lang, unit, zero lang) lang {
 	}
 	slices.Sort(subs)
 	subs = slices.Compact(subs)
-	nullable := op == opAnd
-	for _, l := range subs {
-		if op == opAnd {
-			nullable = nullable && g.exprs[l].nullable
-		} else {
-			nullable = nullable || g.exprs[l].nullable
-		}
+	isNullable := func(l lang) bool { return g.exprs[l].nullable }
+	nullable := slices.ContainsFunc(subs, isNullable)
+	if op == opAnd {
+		nullable = !slices.ContainsFunc(subs, func(l lang) bool { return !isNullable(l) })
 	}
 	if op == opAnd && slices.Contains(subs, blank) {
 		if nullable {
@@ -388,24 +385,7 @@ type edge struct {
 // alphabet divides all characters into sets, so that the derivatives of each language, and of all
 // that is derived from it, are the same for the characters of a set.
 func (g *langs) alphabet(list ...lang) []runes {
-	var sets []runes
-	seen := make(map[lang]bool)
-	var visit func(lang)
-	visit = func(l lang) {
-		if seen[l] {
-			return
-		}
-		seen[l] = true
-		if g.exprs[l].op == opChar {
-			sets = append(sets, g.exprs[l].set)
-		}
-		for _, s := range g.exprs[l].subs {
-			visit(s)
-		}
-	}
-	for _, l := range list {
-		visit(l)
-	}
+	sets := g.charSets(list)
 	ends := []rune{0, utf8.MaxRune + 1}
 	for _, set := range sets {
 		for i := 0; i < len(set); i += 2 {
@@ -438,6 +418,28 @@ func (g *langs) alphabet(list ...lang) []runes {
 		parts[group] = append(parts[group], span...)
 	}
 	return parts
+}
+
+// charSets returns the sets of characters that languages are made of.
+func (g *langs) charSets(list []lang) (sets []runes) {
+	seen := make(map[lang]bool)
+	var visit func(lang)
+	visit = func(l lang) {
+		if seen[l] {
+			return
+		}
+		seen[l] = true
+		if g.exprs[l].op == opChar {
+			sets = append(sets, g.exprs[l].set)
+		}
+		for _, s := range g.exprs[l].subs {
+			visit(s)
+		}
+	}
+	for _, l := range list {
+		visit(l)
+	}
+	return sets
 }
 
 // edges returns the transitions from a language to others by the sets of an alphabet. unions has
@@ -510,29 +512,7 @@ func (g *langs) isEmpty(l lang) bool {
 // and edges that states has found; longest is -1 if there is none. For the language of no strings,
 // shortest is -1.
 func (g *langs) lengths(list []lang, edges map[lang][]edge) (shortest, longest int) {
-	// A state is useful if an end can be reached from it.
-	before := make(map[lang][]lang)
-	for _, s := range list {
-		for _, e := range edges[s] {
-			before[e.to] = append(before[e.to], s)
-		}
-	}
-	minLeft := make(map[lang]int) // characters to an end
-	var queue []lang
-	for _, s := range list {
-		if g.exprs[s].nullable {
-			minLeft[s] = 0
-			queue = append(queue, s)
-		}
-	}
-	for i := 0; i < len(queue); i++ {
-		for _, s := range before[queue[i]] {
-			if _, ok := minLeft[s]; !ok {
-				minLeft[s] = minLeft[queue[i]] + 1
-				queue = append(queue, s)
-			}
-		}
-	}
+	minLeft := g.minLeft(list, edges)
 	shortest, ok := minLeft[list[0]]
 	if !ok {
 		return -1, -1
@@ -546,7 +526,7 @@ func (g *langs) lengths(list []lang, edges map[lang][]edge) (shortest, longest i
 		maxLeft[s] = -1
 		n := 0
 		for _, e := range edges[s] {
-			if _, useful := minLeft[e.to]; !useful {
+			if _, reaches := minLeft[e.to]; !reaches {
 				continue
 			}
 			if !visit(e.to) {
@@ -561,4 +541,32 @@ func (g *langs) lengths(list []lang, edges map[lang][]edge) (shortest, longest i
 		return shortest, -1
 	}
 	return shortest, maxLeft[list[0]]
+}
+
+// minLeft returns, for each state from which an end can be reached, how many characters that takes
+// at least.
+func (g *langs) minLeft(list []lang, edges map[lang][]edge) map[lang]int {
+	before := make(map[lang][]lang)
+	for _, s := range list {
+		for _, e := range edges[s] {
+			before[e.to] = append(before[e.to], s)
+		}
+	}
+	left := make(map[lang]int)
+	var queue []lang
+	for _, s := range list {
+		if g.exprs[s].nullable {
+			left[s] = 0
+			queue = append(queue, s)
+		}
+	}
+	for i := 0; i < len(queue); i++ {
+		for _, s := range before[queue[i]] {
+			if _, ok := left[s]; !ok {
+				left[s] = left[queue[i]] + 1
+				queue = append(queue, s)
+			}
+		}
+	}
+	return left
 }
