@@ -73,15 +73,23 @@ func (w *window) exchanges() []exchange {
 	return w.now
 }
 
-// compare asks a window's questions again after a run and gives the run what came of it.
-func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
-	if w == nil {
+// compareAgain asks some of a run's questions again, by this process or by one of the crew's, and
+// gives the run what came of it.
+func (m *measurement) compareAgain(ctx context.Context, r *measuredRun) error {
+	var records []record.Record
+	var found []record.Violation
+	var err error
+	switch w := r.execution.window; {
+	case m.plan.Crew != nil:
+		records, found, r.Again, err = m.plan.Crew.Again(ctx)
+	case w == nil:
 		return nil
+	default:
+		records, found, r.Again, err = m.askAgain(ctx, w)
 	}
-	records, found, said, err := s.askAgain(ctx, w)
-	k.check.Add(records)
-	run.Warmup, run.Again = append(run.Warmup, records...), said
-	run.Violations = append(run.Violations, found...)
+	r.execution.records.check.Add(records)
+	r.Warmup = append(r.Warmup, records...)
+	r.Violations = append(r.Violations, found...)
 	return err
 }
 

@@ -72,10 +72,10 @@ func (m *measurement) job(x *execution) Job {
 }
 
 // execute puts the load on the server, by this process or by the crew.
-func (m *measurement) execute(ctx context.Context, x *execution, w *window) error {
+func (m *measurement) execute(ctx context.Context, x *execution) error {
 	crew := m.plan.Crew
 	if crew == nil {
-		x.begin(w, m.each())
+		x.begin(newWindow(m.plan.Again, x.load.Seeds.Text), m.each())
 		if err := m.awaitStart(ctx, x); err != nil {
 			return err
 		}
@@ -164,19 +164,6 @@ func (m *measurement) ledger() record.Ledger {
 		own = own.Add(m.plan.Crew.Ledger())
 	}
 	return own
-}
-
-// compareAgain asks some of a run's questions again and gives the run what came of it.
-func (m *measurement) compareAgain(ctx context.Context, run *record.Run, k *keeper,
-	w *window) error {
-	if m.plan.Crew == nil {
-		return m.compare(ctx, run, k, w)
-	}
-	records, found, said, err := m.plan.Crew.Again(ctx)
-	k.check.Add(records)
-	run.Warmup, run.Again = append(run.Warmup, records...), said
-	run.Violations = append(run.Violations, found...)
-	return err
 }
 
 // checkShare refuses what parts of a load that know nothing of each other cannot do together.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -36,7 +37,6 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err != nil {
 		return err
 	}
-	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache, Goodput: l.Goodput}
 	m.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index-m.plan.First)
 	if m.plan.Crew != nil {
 		if err := m.plan.Crew.Begin(ctx, m.job(x)); err != nil {
@@ -46,61 +46,102 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err := m.empty(ctx, x); err != nil {
 		return err
 	}
-	begun, from := m.ledger(), m.client.Since()
+	r := &measuredRun{Run: record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache,
+		Goodput: l.Goodput}, execution: x}
+	r.begun, r.from = m.ledger(), m.client.Since()
 	seen := m.observe(ctx, record.Sample{Scenario: l.Name, Level: level, Run: index})
 	if l.Cache == load.Hot {
 		err = m.fill(ctx, x)
 	}
-	alone := !m.plan.Share.Whole() // beside other parts of the load, of which it knows nothing
-	window := newWindow(m.plan.Again, x.load.Seeds.Text)
 	if err == nil {
 		x.idle = serverState(ctx, m.client)
-		err = m.execute(ctx, x, window)
+		err = m.execute(ctx, x)
 	}
-	records, filled := x.records.close(), x.filled
-	if m.plan.Crew != nil && x.records.rest == nil { // elsewhere it was found meanwhile
-		x.lookBack(filled, records)
-	}
-	run.Rest, run.Skipped = x.records.rest, int(x.skipped.Load())
-	all := records
-	if l.Cache == load.Hot { // a restored cache was filled before the ledger was opened
-		all = slices.Concat(filled, records)
-	}
-	seen(&run, all)
-	run.Window = record.NewWindow(from, begun, m.client.Since(), m.ledger())
-	run.Asked = m.asked(x, l.Seeds.Text)
-	if m.plan.Maintain != nil || alone {
-		run.Counters = nil
-	}
-	if _, lost := errors.AsType[*LostError](err); lost { // nobody knows what its client counted
-		run.Window = nil
-	}
-	err = errors.Join(err, m.recount(ctx, &run, records), cut(&run, x, records), x.records.err)
-	run.Warmup = append(filled, run.Warmup...)
-	if err == nil && l.Cache == load.Cold {
-		err = m.wasCold(&x.load, records)
-	}
-	if err == nil && l.Cache == load.Restored {
-		err = m.wasRestored(&run, records)
-	}
+	m.collect(r)
+	seen(&r.Run, r.all)
+	err = m.close(ctx, r, err)
+	r.Asked = m.asked(x, l.Seeds.Text)
 	if err == nil {
-		err = balanced(all, run.Rest, begun, m.ledger())
+		err = m.check(ctx, r)
 	}
-	if err == nil && !alone {
-		err = m.drained(ctx, x.idle)
-		run.Held = m.held(ctx, x.idle)
-	}
-	if err == nil && !alone {
-		err = m.compareAgain(ctx, &run, x.records, window)
-	}
-	run.Violations = append(x.records.check.Found(), run.Violations...)
-	if len(run.Records) > 0 {
-		m.runs = append(m.runs, run)
+	r.Violations = append(x.records.check.Found(), r.Violations...)
+	if len(r.Records) > 0 {
+		m.runs = append(m.runs, r.Run)
 	}
 	if x.load.Together == 0 {
 		m.watch.end()
 	}
 	return err
+}
+
+// A measuredRun is a run that has been executed, and what is known of it until it is judged.
+type measuredRun struct {
+	record.Run
+	execution *execution
+	begun     record.Ledger   // what the clients had counted before it
+	from      time.Duration   // when that was, by the client's clock
+	records   []record.Record // of the load, a warm-up included
+	all       []record.Record // of all requests since then that are kept
+}
+
+// collect takes the records from a run's execution. Those that filled the caches are no part of
+// what is measured.
+func (m *measurement) collect(r *measuredRun) {
+	x := r.execution
+	r.records = x.records.close()
+	if m.plan.Crew != nil && x.records.rest == nil { // elsewhere it was found meanwhile
+		x.lookBack(x.filled, r.records)
+	}
+	r.Rest, r.Skipped = x.records.rest, int(x.skipped.Load())
+	r.all = r.records
+	if x.load.Cache == load.Hot { // a restored cache was filled before the ledger was opened
+		r.all = slices.Concat(x.filled, r.records)
+	}
+}
+
+// close ends a run's accounts: what was counted meanwhile, its tokens counted again, its warm-up cut
+// off. err is what came of the execution, and is returned together with what goes wrong here.
+func (m *measurement) close(ctx context.Context, r *measuredRun, err error) error {
+	r.Window = record.NewWindow(r.from, r.begun, m.client.Since(), m.ledger())
+	if m.plan.Maintain != nil || !m.plan.Share.Whole() {
+		r.Counters = nil
+	}
+	if _, lost := errors.AsType[*LostError](err); lost { // nobody knows what its client counted
+		r.Window = nil
+	}
+	err = errors.Join(err, m.recount(ctx, &r.Run, r.records), cut(&r.Run, r.execution, r.records),
+		r.execution.records.err)
+	r.Warmup = append(r.execution.filled, r.Warmup...)
+	return err
+}
+
+// check holds a run to what its load says of the caches and to the clients' own counts; then the
+// server to giving back what the load took, and to its own answers, asked for again. Of a part of a
+// load the server is not judged: it knows nothing of the other parts.
+func (m *measurement) check(ctx context.Context, r *measuredRun) error {
+	x := r.execution
+	switch x.load.Cache {
+	case load.Cold:
+		if err := m.wasCold(&x.load, r.records); err != nil {
+			return err
+		}
+	case load.Restored:
+		if err := m.wasRestored(&r.Run, r.records); err != nil {
+			return err
+		}
+	}
+	if err := balanced(r.all, r.Rest, r.begun, m.ledger()); err != nil {
+		return err
+	}
+	if !m.plan.Share.Whole() {
+		return nil
+	}
+	err := m.drained(ctx, x.idle)
+	r.Held = m.held(ctx, x.idle)
+	if err != nil {
+		return err
+	}
+	return m.compareAgain(ctx, r)
 }
 
 // prepare makes the execution of a run. Its words are new in every run, or the next run would find

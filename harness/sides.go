@@ -36,54 +36,23 @@ func twoServers(ctx context.Context, a, b *client.Client) (note string, err erro
 	if to := leadsTo(ctx, a.URL); to != "" && to == leadsTo(ctx, b.URL) {
 		return "", same("connections to both lead to %s", to)
 	}
-	now := time.Now().UnixNano()
-	ask := func(c *client.Client, of int) record.Record {
-		p := NewConversation(
-			fmt.Sprintf("two-servers-%x-%d", now, of),
-			uint64(now)+uint64(of),
-		).Ask(warmUpWords[1], 4)
-		p.Warmup = true
-		if r := c.Ask(ctx, c.Since(), p); r.Outcome != record.OK || r.PromptTokens >= 0 {
-			return r
-		}
-		p.NoStream = true // some servers count the tokens of answers in one piece alone
-		return c.Ask(ctx, c.Since(), p)
-	}
-	// A server may count a request after its last byte, so its count is waited for until it rests.
-	answered := func() float64 {
-		last := -1.0
-		for range 50 {
-			m, _ := b.Scrape(ctx) // a nil Metrics knows no value
-			now, ok := m.Account()[record.AnsweredRequests]
-			if !ok || now == last {
-				return last
-			}
-			last = now
-			if !b.Await(ctx, b.Since()+20*time.Millisecond) {
-				break
-			}
-		}
-		return -1
-	}
 	const questions = 3
-	control := ask(b, 0) // what any prompt finds in the cache, such as the template
-	before := answered()
-	for of := range questions {
-		if r := ask(a, 1+of); r.Outcome != record.OK {
+	now := time.Now().UnixNano()
+	control := askNew(ctx, b, now, 0) // what any prompt finds in the cache, such as the template
+	before := answeredBy(ctx, b)
+	for i := range int64(questions) {
+		if r := askNew(ctx, a, now, 1+i); r.Outcome != record.OK {
 			return "", ctx.Err() // the measurement itself will say what is wrong
 		}
 	}
-	after := answered()
-	known := ask(b, 1)
+	after := answeredBy(ctx, b)
+	known := askNew(ctx, b, now, 1)
 	switch {
 	case control.Outcome != record.OK || known.Outcome != record.OK:
 		return "", ctx.Err()
 	case control.CachedTokens >= 0 && known.CachedTokens-control.CachedTokens > known.PromptTokens/4:
-		return "", same(
-			"the second had %d of %d tokens of a prompt in its cache that only the first was asked",
-			known.CachedTokens,
-			known.PromptTokens,
-		)
+		return "", same("the second had %d of %d tokens of a prompt in its cache that only the first "+
+			"was asked", known.CachedTokens, known.PromptTokens)
 	case before >= 0 && after-before == questions:
 		return "", same("the second counted %d requests that only the first was sent", questions)
 	case control.CachedTokens < 0 && before < 0:
@@ -91,6 +60,36 @@ func twoServers(ctx context.Context, a, b *client.Client) (note string, err erro
 			"cached_tokens, and counts no requests in /metrics", a.URL, b.URL)
 	}
 	return note, ctx.Err()
+}
+
+// askNew asks a server a question that it has not seen: the i-th of those that a time stands for.
+func askNew(ctx context.Context, c *client.Client, now, i int64) record.Record {
+	name := fmt.Sprintf("two-servers-%x-%d", now, i)
+	p := NewConversation(name, uint64(now)+uint64(i)).Ask(warmUpWords[1], 4)
+	p.Warmup = true
+	if r := c.Ask(ctx, c.Since(), p); r.Outcome != record.OK || r.PromptTokens >= 0 {
+		return r
+	}
+	p.NoStream = true // some servers count the tokens of answers in one piece alone
+	return c.Ask(ctx, c.Since(), p)
+}
+
+// answeredBy returns how many requests a server says that it has answered, -1 if it does not say. It
+// may count a request after its last byte, so its count is waited for until it rests.
+func answeredBy(ctx context.Context, c *client.Client) float64 {
+	last := -1.0
+	for range 50 {
+		m, _ := c.Scrape(ctx) // a nil Metrics knows no value
+		now, ok := m.Account()[record.AnsweredRequests]
+		if !ok || now == last {
+			return last
+		}
+		last = now
+		if !c.Await(ctx, c.Since()+20*time.Millisecond) {
+			break
+		}
+	}
+	return -1
 }
 
 // leadsTo is the address that a connection to a server has at its other end, with the path of the
