@@ -121,6 +121,12 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		findings, err := o.isolate(ctx, e, s)
 		return o.conclude(ctx, e, findings, err)
 	}
+	findings, err := o.auditTarget(ctx, e, s)
+	return o.conclude(ctx, e, findings, err)
+}
+
+// auditTarget makes all checks of one principal.
+func (o *checkOptions) auditTarget(ctx context.Context, e *env, s *target) ([]audit.Finding, error) {
 	c := s.client()
 	c.Timeout = o.timeout
 	o.audit.Tokens = o.tokens
@@ -139,7 +145,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if ctx.Err() == nil {
 		tellNoMetrics(e, c)
 	}
-	return o.conclude(ctx, e, findings, err)
+	return findings, err
 }
 
 // conclude prints what was found, and returns an error where a check fails or none could be made.

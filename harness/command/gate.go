@@ -357,45 +357,71 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	if o.accepted == "" && o.base != "" {
 		o.accepted = strings.TrimSuffix(o.base, ".txt") + ".accepted"
 	}
-	if o.Effects, err = gate.ParseEffects(*effects); err != nil {
-		return nil, usageError("-effect: %w", err)
-	}
-	if *slo != "" {
-		if o.limits, err = gate.ParseLimits(*slo); err != nil {
-			return nil, usageError("-slo: %w", err)
-		}
-	}
-	if o.MinRuns < 4 {
-		return nil, usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant",
-			o.MinRuns)
+	if err := o.readPolicy(*effects, *slo); err != nil {
+		return nil, err
 	}
 	measuring, err := finish(o.aa != "")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(o.aa); o.aa != "" && err == nil {
-		if text, err := os.ReadFile(o.aa); err != nil || !bytes.Contains(text, []byte("\nside: ")) {
-			return nil, usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, "+
-				"or one that it wrote", o.aa)
+	if err := o.checkNoiseFile(); err != nil {
+		return nil, err
+	}
+	if measuring {
+		o.measure = d
+	}
+	return o, o.checkSides()
+}
+
+// readPolicy reads what is held to be a change that matters.
+func (o *gateOptions) readPolicy(effects, slo string) (err error) {
+	if o.Effects, err = gate.ParseEffects(effects); err != nil {
+		return usageError("-effect: %w", err)
+	}
+	if slo != "" {
+		if o.limits, err = gate.ParseLimits(slo); err != nil {
+			return usageError("-slo: %w", err)
 		}
 	}
+	if o.MinRuns < 4 {
+		return usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant",
+			o.MinRuns)
+	}
+	return nil
+}
+
+// checkNoiseFile refuses to write an A/A measurement over a file that is something else.
+func (o *gateOptions) checkNoiseFile() error {
+	if _, err := os.Stat(o.aa); o.aa == "" || err != nil {
+		return nil
+	}
+	text, err := os.ReadFile(o.aa)
+	if err != nil || !bytes.Contains(text, []byte("\nside: ")) {
+		return usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, "+
+			"or one that it wrote", o.aa)
+	}
+	return nil
+}
+
+// checkSides refuses a command line that leaves open what is judged, or what it is held to.
+func (o *gateOptions) checkSides() error {
 	switch {
 	case o.accept != "" && (o.aa != "" || o.accepted == ""):
-		return nil, usageError("-accept wants a base that is held to: -base, or -base-cmd or -base-url " +
+		return usageError("-accept wants a base that is held to: -base, or -base-cmd or -base-url " +
 			"with -accepted FILE")
-	case measuring && (o.base != "" || o.head != ""):
-		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, " +
+	case o.measure != nil && (o.base != "" || o.head != ""):
+		return usageError("either files (-base, -head) or servers to measure (-base-cmd, " +
 			"-base-url, -aa), not both")
-	case measuring:
-		o.measure = d
-		if o.Scenarios = nil; d.bench.runs < o.MinRuns && o.aa == "" {
-			return nil, usageError("-runs is %d; want at least -min-runs, %d", d.bench.runs, o.MinRuns)
+	case o.measure != nil:
+		o.Scenarios = nil // the duel measures no others
+		if runs := o.measure.bench.runs; runs < o.MinRuns && o.aa == "" {
+			return usageError("-runs is %d; want at least -min-runs, %d", runs, o.MinRuns)
 		}
 	case o.base == "" && o.limits == nil:
-		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or " +
+		return usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or " +
 			"-base-url; loadstone gate -h shows examples")
 	case o.head == "":
-		return nil, usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
+		return usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
 	}
-	return o, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,74 +43,96 @@ Exit codes: 0 done, 1 a file cannot be read or written, or the parts make a meas
 invalid, 2 wrong command line, or measurements that cannot be compared or put together.
 `
 
+// reportOptions are the command line of report.
+type reportOptions struct {
+	folders   []string // of the results, or of the parts of a load
+	out, base string
+	objective load.Objective
+	json      bool
+	seal      sealOptions
+}
+
 func reportCommand(_ context.Context, e *env, args []string) error {
-	f := flags("report", reportAbout, reportExamples, e.stdout)
-	out := f.String("out", "", "`folder` for the files; default: where the records are")
-	base := f.String("compare", "", "`folder` of an earlier measurement, or its bench.txt, to "+
-		"compare with")
-	var objective load.Objective
-	goodputFlag(f, &objective)
-	asJSON := f.Bool("json", false, "print the results as JSON instead of a table")
-	var seal sealOptions
-	seal.flags(f)
-	if err := errors.Join(f.parse(args), seal.settle()); err != nil {
-		return err
-	}
-	if f.NArg() == 0 {
-		return usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone " +
-			"report -h shows examples")
-	}
-	if f.NArg() > 1 && *out == "" {
-		return usageError("several folders are the parts of one load; -out says where the whole " +
-			"is to be written")
-	}
-	r, dir, err := readParts(f.Args())
+	o, err := parseReport(e, args)
 	if err != nil {
 		return err
 	}
-	if objective != (load.Objective{}) {
-		if err := r.SetGoodput(objective); err != nil {
+	r, dir, err := readParts(o.folders)
+	if err != nil {
+		return err
+	}
+	if o.objective != (load.Objective{}) {
+		if err := r.SetGoodput(o.objective); err != nil {
 			return err
 		}
 	}
-	if hasJournal(dir) && f.NArg() == 1 {
+	if hasJournal(dir) && len(o.folders) == 1 {
 		defer func() {
 			fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped)
 		}()
 	}
-	if *out == "" {
-		*out = dir
-	}
-	if err := os.MkdirAll(*out, 0o755); err != nil {
+	o.out = cmp.Or(o.out, dir)
+	if err := o.write(e, r, dir); err != nil {
 		return err
 	}
-	if f.NArg() > 1 {
-		r.Proof = &report.Proof{Program: programSum()}
-		err = errors.Join(writeRecords(*out, r, true), sumRaw(*out, r), writeForms(*out, r))
-	} else {
-		err = errors.Join(sumRaw(dir, r), writeForms(*out, r))
-	}
-	if err != nil {
+	if err := printResults(e, o.out, r, o.json); err != nil {
 		return err
 	}
-	if *base != "" {
-		err = setBeside(r, *base, *out)
-	}
-	if _, statErr := os.Stat(filepath.Join(*out, "records.jsonl")); statErr == nil {
-		err = errors.Join(err, seal.seal(e, *out, *base != "" && err == nil))
-	} else if seal.zip != "" && err == nil {
-		err = usageError("-zip packs results with their records, and %s has none: leave -out out", *out)
-	}
-	if err != nil {
-		return err
-	}
-	if err := printResults(e, *out, r, *asJSON); err != nil {
-		return err
-	}
-	if why := r.Invalid(); f.NArg() > 1 && len(why) > 0 {
+	if why := r.Invalid(); len(o.folders) > 1 && len(why) > 0 {
 		return &exitError{exitFailed, fmt.Errorf("the whole is an invalid measurement: %s", why[0])}
 	}
 	return nil
+}
+
+func parseReport(e *env, args []string) (*reportOptions, error) {
+	o := &reportOptions{}
+	f := flags("report", reportAbout, reportExamples, e.stdout)
+	f.StringVar(&o.out, "out", "", "`folder` for the files; default: where the records are")
+	f.StringVar(&o.base, "compare", "", "`folder` of an earlier measurement, or its bench.txt, to "+
+		"compare with")
+	goodputFlag(f, &o.objective)
+	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
+	o.seal.flags(f)
+	if err := errors.Join(f.parse(args), o.seal.settle()); err != nil {
+		return nil, err
+	}
+	o.folders = f.Args()
+	switch {
+	case len(o.folders) == 0:
+		return nil, usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone " +
+			"report -h shows examples")
+	case len(o.folders) > 1 && o.out == "":
+		return nil, usageError("several folders are the parts of one load; -out says where the whole " +
+			"is to be written")
+	}
+	return o, nil
+}
+
+// write writes all forms of a report whose records are in dir, and seals them where records lie
+// beside them.
+func (o *reportOptions) write(e *env, r *report.Report, dir string) error {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if len(o.folders) > 1 {
+		r.Proof = &report.Proof{Program: programSum()}
+		err = errors.Join(writeRecords(o.out, r, true), sumRaw(o.out, r), writeForms(o.out, r))
+	} else {
+		err = errors.Join(sumRaw(dir, r), writeForms(o.out, r))
+	}
+	if err != nil {
+		return err
+	}
+	if o.base != "" {
+		err = setBeside(r, o.base, o.out)
+	}
+	if _, statErr := os.Stat(filepath.Join(o.out, "records.jsonl")); statErr == nil {
+		err = errors.Join(err, o.seal.seal(e, o.out, o.base != "" && err == nil))
+	} else if o.seal.zip != "" && err == nil {
+		err = usageError("-zip packs results with their records, and %s has none: leave -out out", o.out)
+	}
+	return err
 }
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.

@@ -95,8 +95,17 @@ func runCommand(ctx context.Context, e *env, args []string) (failure error) {
 	runs, highest, failure := o.measure(ctx, e, m, journal)
 	m.loaded()
 	r.Highest = highest
-	r = report.New(r.Meta, []load.Load{*l}, runs)
+	return o.conclude(ctx, e, m, runs, failure)
+}
+
+// conclude makes the report of what was measured, and writes and prints it. failure is what went
+// wrong until then; it is returned, or what goes wrong here, or that a limit is missed.
+func (o *runOptions) conclude(ctx context.Context, e *env, m *measurement, runs []record.Run,
+	failure error) error {
+	l := o.file.Load
+	r := report.New(m.report.Meta, []load.Load{l}, runs)
 	m.report = r
+	var err error
 	if r.Generator.Calibration, err = o.calibrate(ctx, e, m); failure == nil {
 		failure = err
 	}

@@ -82,25 +82,29 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 	}
 	defer s.Close()
 	address := cmp.Or(*join, os.Getenv(natsVariable), s.URL)
-	more := []string{}
-	if *remote {
-		more = append(more, "-allow-remote")
+	fmt.Fprintf(e.stdout, "the NATS server is listening on %s\n", s.URL)
+	return runWorkers(ctx, e, *n, address, workerArgs(*remote, access))
+}
+
+// workerArgs are the flags of workers that are started here.
+func workerArgs(remote bool, access broker.Access) (args []string) {
+	if remote {
+		args = append(args, "-allow-remote")
 	}
 	if access.Creds != "" {
-		more = append(more, "-nats-creds", access.Creds)
+		args = append(args, "-nats-creds", access.Creds)
 	}
 	if access.CA != "" {
-		more = append(more, "-nats-ca", access.CA)
+		args = append(args, "-nats-ca", access.CA)
 	}
 	if access.Plain {
-		more = append(more, "-nats-plain")
+		args = append(args, "-nats-plain")
 	}
-	fmt.Fprintf(e.stdout, "the NATS server is listening on %s\n", s.URL)
-	return runWorkers(ctx, e, *n, address, more)
+	return args
 }
 
 // runWorkers runs workers as processes of their own until the context ends, or none is left.
-func runWorkers(ctx context.Context, e *env, n int, address string, more []string) error {
+func runWorkers(ctx context.Context, e *env, n int, address string, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func runWorkers(ctx context.Context, e *env, n int, address string, more []strin
 	log := &lines{w: e.stderr}
 	var running sync.WaitGroup
 	for i := range n {
-		cmd := exec.Command(self, append([]string{"worker"}, more...)...)
+		cmd := exec.Command(self, append([]string{"worker"}, args...)...)
 		cmd.Env = append(os.Environ(), natsVariable+"="+address)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is told to them by this process
 		if err := proc.Tie(cmd); err != nil {
