@@ -46,11 +46,11 @@ func (c *Coordinator) offset(ctx context.Context, m *member) (
 ) {
 	shortest := time.Duration(1<<63 - 1)
 	for range exchanges {
-		timed, cancel := context.WithTimeout(ctx, patience)
+		timed, stop := patient(ctx)
 		t0 := c.clock()
 		r, failure := c.nc.RequestWithContext(timed, clockOf(m.ID), nil)
 		t1 := c.clock()
-		cancel()
+		stop()
 		switch {
 		case failure != nil && ctx.Err() != nil:
 			return 0, 0, ctx.Err()

@@ -40,7 +40,7 @@ type member struct {
 	part     int
 	offset   time.Duration // of its clock from the coordinator's
 	clocks   report.Clock
-	heard    time.Time
+	silence  silence
 	lost     *harness.LostError // nil: it is there
 	leaving  bool
 	ledger   record.Ledger
@@ -172,7 +172,6 @@ func (c *Coordinator) Claim(ctx context.Context, t Target, clock func() time.Dur
 	alive := harness.Every(aliveEvery, func() { c.nc.Publish(aliveOf(c.session), nil) })
 	c.stop = sync.OnceFunc(func() { alive(); sub.Unsubscribe() })
 	for _, m := range c.members {
-		m.heard = time.Now()
 		if _, err := c.order(ctx, m, order{Op: opClaim, Target: t}); err != nil {
 			return fmt.Errorf("worker %s: %w", m.Name, err)
 		}
@@ -199,19 +198,35 @@ func (c *Coordinator) order(ctx context.Context, m *member, o order) (a answer, 
 	if err != nil {
 		return a, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	ctx, stop := patient(ctx)
+	defer stop()
 	r, err := c.nc.RequestWithContext(ctx, ordersFor(m.ID), text)
 	if err == nil {
 		err = decode(r.Data, &a)
 	}
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && (errors.Is(err, nats.ErrNoResponders) || context.Cause(ctx) == errSilent) {
 		err = c.lostAt(m, 0, 0)
 	}
 	if err == nil && a.Err != "" {
 		err = errors.New(a.Err)
 	}
 	return a, err
+}
+
+// errSilent is why a context of patient ends.
+var errSilent = errors.New("a worker does not answer")
+
+// patient is a context for a question to a worker, which ends where no answer comes. stop must be
+// called.
+func patient(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var s silence
+	end := harness.Every(aliveEvery, func() {
+		if s.grow() {
+			cancel(errSilent)
+		}
+	})
+	return ctx, func() { end(); cancel(nil) }
 }
 
 // Begin gives each worker its part of a run, and measures their clocks.
@@ -303,7 +318,7 @@ func (c *Coordinator) carryOut(ctx context.Context, members []*member, o order,
 	c.phase = p
 	for _, m := range members {
 		p.left[m] = &progress{}
-		m.last = 0
+		m.silence, m.last = 0, 0
 	}
 	c.mu.Unlock()
 	defer func() { c.mu.Lock(); c.phase = nil; c.mu.Unlock() }()
@@ -341,12 +356,13 @@ func (c *Coordinator) stopAll(p *phase) {
 	}
 }
 
-// loseSilent notes as lost the workers that were not heard of for longer than patience.
+// loseSilent is called as often as workers say that they are there, and notes as lost those that
+// have said nothing for longer than patience.
 func (c *Coordinator) loseSilent(p *phase) {
 	c.mu.Lock()
 	var lost []*member
 	for m := range p.left {
-		if time.Since(m.heard) > patience {
+		if m.silence.grow() {
 			lost = append(lost, m)
 		}
 	}
@@ -441,7 +457,7 @@ func (c *Coordinator) hear(msg *nats.Msg) {
 		return
 	}
 	m, p := c.members[i], c.phase
-	m.heard, m.inFlight = time.Now(), n.InFlight
+	m.silence, m.inFlight = 0, n.InFlight
 	var at *progress
 	if p != nil {
 		at = p.left[m]

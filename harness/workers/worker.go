@@ -48,6 +48,17 @@ const (
 	patience   = 4 * time.Second
 )
 
+// A silence is how many times this process has said that it is there since it heard of another. It
+// is no time: where a machine stands still for some seconds, as virtual ones do, time goes on for
+// both, and what the other has said is still to be read.
+type silence int
+
+// grow is called each time, and reports whether the other is to be taken to be gone.
+func (s *silence) grow() (gone bool) {
+	*s++
+	return time.Duration(*s)*aliveEvery > patience
+}
+
 // flushEvery is how long a record waits at most until the coordinator is told.
 const flushEvery = 100 * time.Millisecond
 
@@ -57,7 +68,7 @@ type post struct {
 	client  *client.Client
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	heard   time.Time
+	silence silence
 	alive   *nats.Subscription
 	bytes   []byte // of recorded traffic that is under way
 
@@ -137,7 +148,7 @@ func (w *Worker) info() info {
 func (w *Worker) beat() {
 	w.mu.Lock()
 	p := w.post
-	gone := p != nil && time.Since(p.heard) > patience
+	gone := p != nil && p.silence.grow()
 	w.mu.Unlock()
 	switch {
 	case p == nil:
@@ -251,12 +262,12 @@ func (w *Worker) claim(o *order) error {
 	if err != nil {
 		return err
 	}
-	p := &post{session: o.Session, client: c, heard: time.Now(), nc: w.nc, worker: w.id,
+	p := &post{session: o.Session, client: c, nc: w.nc, worker: w.id,
 		maximum: int(w.nc.MaxPayload()) / 2}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.alive, err = w.nc.Subscribe(aliveOf(o.Session), func(*nats.Msg) {
 		w.mu.Lock()
-		p.heard = time.Now()
+		p.silence = 0
 		w.mu.Unlock()
 	})
 	if err != nil {
