@@ -93,7 +93,7 @@ const (
 	Worse    Standing = "trend"     // a trend to the worse
 	Settled  Standing = "settled"   // it changed early and has been level since
 	Filling  Standing = "filling"   // it rises as the KV pool fills up, and by no more
-	TooShort Standing = "too short" // there are too few windows for the test
+	TooShort Standing = "too short" // there are too few judged windows for the test
 	Unknown  Standing = "not known" // the server does not publish it
 )
 
@@ -127,7 +127,7 @@ func Judge(windows []Window) []Verdict {
 		v := &all[i]
 		*v = Verdict{Series: s, Name: s.Name, Standing: Unknown}
 		seen := points(lives, s.of)
-		if len(seen) == 0 {
+		if len(seen) == 0 && len(points(windows, s.of)) == 0 {
 			continue
 		}
 		v.Trend = stats.FindTrend(seen)
@@ -233,6 +233,9 @@ func (v *Verdict) Text() string {
 	case Unknown:
 		return "the server does not publish it"
 	case TooShort:
+		if t.N == 0 {
+			return fmt.Sprintf("no window is judged; a trend takes %d", minWindows)
+		}
 		return fmt.Sprintf("%s; %s are too few for a trend, which takes %d", at,
 			table.Plural(t.N, "window"), minWindows)
 	case Steady:

@@ -232,4 +232,10 @@ func TestTooShort(t *testing.T) {
 	r := soaked(t, 30*time.Second, func() *server { return steady(1) })
 	assert.Assert(t, r.Short())
 	assert.Equal(t, names(r), "")
+
+	// In one window caches fill: it is not judged, though the server has told what it holds.
+	for _, v := range soak.Judge(r.Windows[:1]) {
+		assert.Equal(t, v.Standing, soak.TooShort)
+		assert.Equal(t, v.Text(), "no window is judged; a trend takes 10")
+	}
 }
