@@ -203,15 +203,14 @@ func metric(ts *testscript.TestScript, neg bool, args []string) {
 	var want float64
 	_, err := fmt.Sscan(args[2], &want)
 	ts.Check(err)
-	var got float64
 	for limit := time.Now().Add(time.Minute); ; {
 		m, err := started(ts).client.Scrape(context.Background())
-		ts.Check(err)
-		got = m.Value(name, labels...)
-		if holds(got, args[1], want) {
+		got := m.Value(name, labels...)
+		if err == nil && holds(got, args[1], want) {
 			return
 		}
 		if time.Now().After(limit) {
+			ts.Check(err)
 			ts.Fatalf("%s is %g, want %s %g", args[0], got, args[1], want)
 		}
 		time.Sleep(5 * time.Millisecond) // the other side is another process
