@@ -120,7 +120,8 @@ func s3Store(t *testing.T) (address string) {
 
 func shareAStore(t *testing.T, store string) {
 	alone := startReplica(t, "-agents-dir", t.TempDir())
-	serve := func() *replica { return startReplica(t, "-agents-store", store, "-agents-lease", "5s") }
+	// A server that stands still for some seconds, as a virtual machine does, keeps what it has.
+	serve := func() *replica { return startReplica(t, "-agents-store", store, "-agents-lease", "1m") }
 	replicas := []*replica{serve(), serve()}
 	const agents = 3
 	var talks [agents][]json.RawMessage
