@@ -117,6 +117,7 @@ var agentModel = (&porcupine.NondeterministicModel{
 type chorus struct {
 	t      *testing.T
 	url    string
+	began  time.Time
 	serial atomic.Int64 // makes each conversation as long as no other
 
 	mu      sync.Mutex
@@ -140,7 +141,7 @@ func sing(t *testing.T, seed uint64, patience time.Duration,
 	defer e.Close()
 	web := httptest.NewServer(wrap(s))
 	defer web.Close()
-	c := &chorus{t: t, url: web.URL}
+	c := &chorus{t: t, url: web.URL, began: time.Now()}
 	const clients, requests, agents = 8, 40, 3
 	var all sync.WaitGroup
 	for i := range clients {
@@ -204,7 +205,7 @@ func (c *chorus) do(client int, agent, verb, method, path, body string) {
 		c.t.Error(err)
 		return
 	}
-	began := time.Now().UnixNano()
+	began := int64(time.Since(c.began)) // not the time of day, which may be set back
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		c.t.Error(err)
@@ -212,7 +213,7 @@ func (c *chorus) do(client int, agent, verb, method, path, body string) {
 	}
 	answer, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	ended := time.Now().UnixNano()
+	ended := int64(time.Since(c.began))
 	if err != nil {
 		c.t.Error(err)
 		return
