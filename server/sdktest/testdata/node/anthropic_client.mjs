@@ -1,7 +1,7 @@
 // Tests a server with Anthropic's official Node SDK.
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
-import { cancelled, isWeather, key, schema, url, waitCancelled } from "./common.mjs";
+import { cancelled, isWeather, key, long, schema, url, waitCancelled } from "./common.mjs";
 
 const client = new Anthropic({ baseURL: url, apiKey: key, maxRetries: 0 });
 const params = {
@@ -37,7 +37,7 @@ await assert.rejects(
 );
 
 const before = await cancelled();
-const long = client.messages.stream({ ...params, max_tokens: 500, temperature: 1 });
-for await (const _ of long) break;
+const stream = client.messages.stream({ ...params, max_tokens: long, ignore_eos: true });
+for await (const _ of stream) break;
 await waitCancelled(before);
 console.log("ok");

@@ -1,7 +1,16 @@
 // Tests a server with OpenAI's official Node SDK.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { cancelled, isWeather, key, limitedURL, schema, url, waitCancelled } from "./common.mjs";
+import {
+  cancelled,
+  isWeather,
+  key,
+  limitedURL,
+  long,
+  schema,
+  url,
+  waitCancelled,
+} from "./common.mjs";
 
 const client = new OpenAI({ baseURL: url + "/v1", apiKey: key, maxRetries: 0 });
 const params = {
@@ -83,14 +92,13 @@ await assert.rejects(
 );
 
 const before = await cancelled();
-const long = await client.chat.completions.create({
+const stream = await client.chat.completions.create({
   ...params,
-  max_completion_tokens: 500,
-  temperature: 1,
-  seed: 1,
+  max_completion_tokens: long,
+  ignore_eos: true,
   stream: true,
 });
-for await (const _ of long) break; // which aborts the request
+for await (const _ of stream) break; // which aborts the request
 await waitCancelled(before);
 
 let refused = 0;

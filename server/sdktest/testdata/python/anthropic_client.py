@@ -9,6 +9,7 @@ from common import (
     CANCELLED,
     KEY,
     LIMITED_URL,
+    LONG,
     SCHEMA,
     URL,
     check,
@@ -150,7 +151,9 @@ def errors():
 
 def cancellation():
     before = metric(CANCELLED)
-    stream = client.messages.create(**dict(params, max_tokens=500, extra_body={}), stream=True)
+    stream = client.messages.create(
+        **dict(params, max_tokens=LONG, extra_body={"ignore_eos": True}), stream=True
+    )
     events = iter(stream)
     for _ in range(3):
         next(events)

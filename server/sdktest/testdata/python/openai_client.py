@@ -9,6 +9,7 @@ from common import (
     CANCELLED,
     KEY,
     LIMITED_URL,
+    LONG,
     SCHEMA,
     URL,
     check,
@@ -169,7 +170,9 @@ def errors():
 def cancellation():
     before = metric(CANCELLED)
     stream = client.chat.completions.create(
-        **dict(params, max_completion_tokens=500, temperature=1, seed=1), stream=True
+        **dict(params, max_completion_tokens=LONG),
+        stream=True,
+        extra_body={"ignore_eos": True},
     )
     events = iter(stream)
     for _ in range(3):
