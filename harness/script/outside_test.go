@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gotest.tools/v3/assert"
 	"gotest.tools/v3/assert/cmp"
+	"gotest.tools/v3/poll"
 )
 
 // Somebody else's module, outside the repository, stress-tests, benchmarks and scripts a server of
@@ -23,17 +25,27 @@ func TestOutside(t *testing.T) {
 	dir := t.TempDir()
 	assert.NilError(t, os.CopyFS(dir, os.DirFS("testdata/outside")))
 	assert.NilError(t, os.Rename(filepath.Join(dir, "go.mod.txt"), filepath.Join(dir, "go.mod")))
-	run := func(in string, args ...string) string {
-		t.Helper()
+	try := func(in string, args ...string) (said string, err error) {
 		cmd := exec.Command(goTool, args...)
 		cmd.Dir = in
 		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	run := func(in string, args ...string) string {
+		t.Helper()
+		out, err := try(in, args...)
 		assert.NilError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
-		return string(out)
+		return out
 	}
 	run(dir, "mod", "edit", "-require", "loadstone@v0.0.0", "-replace", "loadstone="+repository)
-	run(dir, "mod", "tidy")
+	// It downloads modules, whose registry may be away for a moment.
+	poll.WaitOn(t, func(poll.LogT) poll.Result {
+		if out, err := try(dir, "mod", "tidy"); err != nil {
+			return poll.Continue("go mod tidy: %v: %s", err, out)
+		}
+		return poll.Success()
+	}, poll.WithTimeout(3*time.Minute), poll.WithDelay(20*time.Second))
 	tests := run(dir, "test", "-v", "-run", ".", ".")
 	for _, name := range []string{"TestHundredAtOnce", "TestFlows/flow"} {
 		assert.Assert(t, cmp.Contains(tests, "--- PASS: "+name))
