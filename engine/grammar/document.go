@@ -369,7 +369,7 @@ func (doc *document) indexNames() {
 func (n *node) resolveDynamic(ref string) *node {
 	n.doc.indexNames()
 	_, name, _ := strings.Cut(ref, "#")
-	if n.doc.dynamic[name] > btoi(name != "") {
+	if n.doc.dynamic[name] > 1 {
 		return nil
 	}
 	return n.resolve(ref)

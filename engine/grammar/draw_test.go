@@ -193,6 +193,12 @@ var formatSamples = map[string][]string{
 	"ipv4":      {"0.0.0.0", "255.249.99.1"},
 	"ipv6":      {"::", "::1", "fe80::1:2", "1:2:3:4:5:6:7:8", "1::", "2001:db8::ff:0"},
 	"uuid":      {"123e4567-e89b-12d3-a456-426614174000"},
+	"uuid4":     {"f47ac10b-58cc-4372-a567-0e02b2c3d479"},
+	"uuid7":     {"017F22E2-79B0-7CC3-98C4-DC0C0C07398F"},
+	"regex":     {"", "^[a-z]+$", `\d+`, "a|b.*?|[^A-Z0-9_]", `x\.y\s?`},
+
+	"relative-json-pointer": {"0", "0#", "12/a~1b/0"},
+	"ipvanyaddress":         {"10.0.0.1", "2001:db8::1"},
 	"uri": {"http://example.com", "https://a.b:8080/c/d?e=f%20&g#h", "urn:isbn:0451450523",
 		"file:///etc/hosts", "postgres://me:secret@db.example.com:5432/x", "mailto:a@b.c"},
 }

@@ -31,6 +31,7 @@ const (
 		`(?:` + h16 + `:){1,4}(?::` + h16 + `){1,3}|(?:` + h16 + `:){1,3}(?::` + h16 + `){1,4}|` +
 		`(?:` + h16 + `:){1,2}(?::` + h16 + `){1,5}|` + h16 + `:(?::` + h16 + `){1,6}|` +
 		`:(?::` + h16 + `){1,7}|::)`
+	anyIPForm    = `(?:` + ipv4Form + `|` + ipv6Form + `)`
 	uuidForm     = `[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}`
 	durationTime = `T(?:\d{1,4}H(?:\d{1,4}M(?:\d{1,4}S)?)?|\d{1,4}M(?:\d{1,4}S)?|\d{1,4}S)`
 	durationForm = `P(?:\d{1,4}W|(?:\d{1,4}D|\d{1,4}M(?:\d{1,4}D)?|` +
@@ -53,7 +54,20 @@ const (
 	// The local part of an address has at most 64 characters.
 	emailForm  = atomChar + `(?:\.?` + atomChar + `){0,30}@` + domainForm
 	shortEmail = atomChar + `+(?:\.` + atomChar + `+)*@` + shortDomain
+	// pointerForm is that of a JSON pointer.
+	pointerForm = `(?:/(?:[^~/]|~[01])*)*`
+	// Regular expressions without groups, which mean the same to ECMA-262 and to Python.
+	regexChar = `(?:[A-Za-z0-9 _@#%&=:;,<>'"~!/-]|\\[dDwWsSnt.*+?^$|()\[\]{}/\\]|\.|` +
+		`\[\^?(?:a-z|A-Z|0-9|[A-Za-z0-9 _.,:@/]|\\[dws])+\])(?:[*+?]\??)?`
+	regexForm = `\^?(?:` + regexChar + `)*(?:\|(?:` + regexChar + `)*)*\$?`
 )
+
+// uuidVersion is the form of the UUIDs of a version of RFC 9562, a digit. Pydantic has formats for
+// them.
+func uuidVersion(digit string) string {
+	return `[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-` + digit + `[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-` +
+		`[0-9A-Fa-f]{12}`
+}
 
 var formats = map[string]string{
 	"date-time": dateForm + "T" + timeForm, "date": dateForm, "time": timeForm,
@@ -61,11 +75,19 @@ var formats = map[string]string{
 	"email":    emailForm, "idn-email": emailForm,
 	"hostname": hostnameForm, "idn-hostname": hostnameForm,
 	"ipv4": ipv4Form, "ipv6": ipv6Form,
-	"uuid": uuidForm,
-	"uri":  uriForm, "uri-reference": uriForm, "iri": uriForm, "iri-reference": uriForm,
+	"ipvanyaddress": anyIPForm,               // Pydantic's
+	"int64":         `-?(?:0|[1-9]\d{0,17})`, // of Google's APIs, in which a number of 64 bits
+	"uint64":        `(?:0|[1-9]\d{0,18})`,   // is a string
+	"uuid":          uuidForm,
+	"uuid1":         uuidVersion("1"), "uuid3": uuidVersion("3"), "uuid4": uuidVersion("4"),
+	"uuid5": uuidVersion("5"), "uuid6": uuidVersion("6"), "uuid7": uuidVersion("7"),
+	"uuid8": uuidVersion("8"),
+	"uri":   uriForm, "uri-reference": uriForm, "iri": uriForm, "iri-reference": uriForm,
 	"uri-template": uriForm, "url": uriForm,
-	"json-pointer": `(?:/(?:[^~/]|~[01])*)*`,
-	"byte":         `(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?`,
+	"json-pointer":          pointerForm,
+	"relative-json-pointer": `(?:0|[1-9]\d{0,8})(?:#|` + pointerForm + `)`,
+	"regex":                 regexForm,
+	"byte":                  `(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?`,
 }
 
 // shortFormats are the forms of formats for strings of up to 63 characters. They take fewer states,
@@ -113,8 +135,9 @@ var numberFormats = map[string][2]string{
 	"uint": {"0", "18446744073709551615"}, "uint64": {"0", "18446744073709551615"},
 }
 
-// openFormats are formats of OpenAPI that any string has; they tell how to show or store it.
-var openFormats = map[string]bool{"password": true, "binary": true}
+// openFormats are formats of OpenAPI, and of Pydantic, that any string has; they tell how to show,
+// store or use it.
+var openFormats = map[string]bool{"password": true, "binary": true, "path": true}
 
 // format returns strings that have a format. If none of more than high characters is asked for, it
 // may leave others out, too; a negative high stands for no limit.

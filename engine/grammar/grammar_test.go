@@ -41,6 +41,7 @@ func TestRefused(t *testing.T) {
 		`{"contains":{},"minContains":-1}`:                                                                 `"contains" has bounds that are no whole numbers`,
 		`{"$dynamicRef":"#x","$defs":{"a":{"$dynamicAnchor":"x"},"b":{"$dynamicAnchor":"x"}}}`:             `"$dynamicRef" to "#x" is supported only where one schema has that name`,
 		`{"allOf":[{"unevaluatedItems":false}],"prefixItems":[{}]}`:                                        `#/allOf/0: the keyword "unevaluatedItems" is not supported here`,
+		`{"allOf":[{"type":"string","pattern":"^#"},{"format":"color"}]}`:                                  `#/allOf/1: the keyword "format" "color" is not supported`,
 		`{"type":"string","format":"color"}`:                                                               `#: the keyword "format" "color" is not supported`,
 		`{"type":"string","maxLength":1.5}`:                                                                `"maxLength" must be a whole number`,
 		`{"type":"string","minLength":null}`:                                                               `"minLength" must be a whole number`,
@@ -54,8 +55,8 @@ func TestRefused(t *testing.T) {
 		`{"oneOf":[{"type":"string"},{"format":"color"}]}`:                                                 `#: the keyword "oneOf" is supported only`,
 		`{"oneOf":[{"type":"array"},{"uniqueItems":true}]}`:                                                `those at 0 and 1 may allow the same, and the second cannot be held: the opposite of "uniqueItems" is not supported`,
 		`{"type":"object","additionalProperties":false,"required":["a"]}`:                                  `names "a", which is not a property`,
-		`{"type":"thing"}`:                                                                                 `unknown type "thing"`,
-		`[]`:                                                                                               `is not a schema`,
+		`{"type":"thing"}`: `unknown type "thing"`,
+		`[]`:               `is not a schema`,
 	} {
 		if _, err := Schema([]byte(source)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", source, err, want)

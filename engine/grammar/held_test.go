@@ -119,8 +119,16 @@ func TestHeld(t *testing.T) {
 		"unevaluated in a not":   {`{"type":"object","properties":{"a":{}},"not":{"not":{"properties":{"b":{"const":1}}}},"unevaluatedProperties":false}`, []string{`{"a":1}`}, []string{`{"b":1}`, `{"a":1,"b":1}`}},
 		"unevaluated beside if":  {`{"type":"object","properties":{"a":{"type":"integer"}},"if":{"required":["a"]},"then":{"properties":{"b":{}}},"unevaluatedProperties":false}`, []string{`{"a":1,"b":1}`, "{}"}, []string{`{"b":1}`, `{"c":1}`}},
 		"a dynamic reference":    {`{"$dynamicAnchor":"node","type":"object","properties":{"next":{"$dynamicRef":"#node"},"n":{"type":"integer"}}}`, []string{`{"next":{"n":1},"n":2}`}, []string{`{"next":{"n":""}}`}},
-		"pattern looks behind":   {`{"type":"string","pattern":"^\\w+(?<!_)$","maxLength":9}`, []string{`"a_b"`}, []string{`"a_"`}},
-		"an enum in escapes":     {`{"enum":["\u534e\u6c0f","a\/b"]}`, []string{`"华氏"`, `"a/b"`}, []string{`"\u534e\u6c0f"`, `"a\/b"`}},
+		"a recursive reference":  {`{"$schema":"https://json-schema.org/draft/2019-09/schema","$recursiveAnchor":true,"type":"object","properties":{"next":{"$recursiveRef":"#"},"n":{"type":"integer"}},"additionalProperties":false}`, []string{`{"next":{"n":1},"n":2}`}, []string{`{"next":{"n":""}}`, `{"next":{"x":1}}`}},
+		"a format of Zod's own": {`{"type":"object","properties":{"net":{"type":"string","format":"cidrv4","pattern":"^(?:\\d{1,3}\\.){3}\\d{1,3}\\/\\d{1,2}$"},
+			"id":{"type":"string","format":"ulid","pattern":"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},"low":{"type":"string","format":"lowercase","pattern":"^[^A-Z]*$"}},"required":["net","id","low"]}`,
+			[]string{`{"net":"10.0.0.0/8","id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","low":"a"}`},
+			[]string{`{"net":"10.0.0.0","id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","low":"a"}`, `{"net":"10.0.0.0/8","id":"x","low":"a"}`, `{"net":"10.0.0.0/8","id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","low":"A"}`}},
+		"several patterns of Zod": {`{"type":"string","format":"includes","allOf":[{"pattern":"^sk-.*"},{"pattern":"ab"}]}`, []string{`"sk-ab"`, `"sk-xaby"`}, []string{`"sk-a"`, `"ab"`}},
+		"an integer as a string":  {`{"type":["string","integer"],"format":"int64"}`, []string{`"0"`, `"-123456789012345678"`, "5"}, []string{`"a"`, `""`, `"01"`, `"-"`, `"1.5"`}},
+		"a path":                  {`{"type":"string","format":"path"}`, []string{`"/etc/hosts"`, `"a b"`}, []string{"1"}},
+		"pattern looks behind":    {`{"type":"string","pattern":"^\\w+(?<!_)$","maxLength":9}`, []string{`"a_b"`}, []string{`"a_"`}},
+		"an enum in escapes":      {`{"enum":["\u534e\u6c0f","a\/b"]}`, []string{`"华氏"`, `"a/b"`}, []string{`"\u534e\u6c0f"`, `"a\/b"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, err := Schema([]byte(test.schema))
@@ -174,7 +182,13 @@ func TestFormats(t *testing.T) {
 		"ipv4":      {"256.1.1.1", "1.2.3", "01.2.3.4"},
 		"ipv6":      {"1", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::"},
 		"uuid":      {"123e4567e89b12d3a456426614174000", "Molina"},
-		"uri":       {"a", "http://", "http:// a.b", "//a.b", "http:", "1a:b"},
+		"uuid4":     {"123e4567-e89b-12d3-a456-426614174000", "f47ac10b-58cc-4372-7567-0e02b2c3d479"},
+		"regex":     {"(", "[a", "*a", "a**", "[z-a]", `a\`},
+
+		"relative-json-pointer": {"", "/a", "01", "0~", "0/~2"},
+		"ipvanyaddress":         {"10.0.0", "a"},
+
+		"uri": {"a", "http://", "http:// a.b", "//a.b", "http:", "1a:b"},
 	} {
 		g, err := Schema([]byte(`{"type":"string","format":"` + format + `"}`))
 		if err != nil {

@@ -107,6 +107,9 @@ func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) 
 		}
 		if p := n.get("format"); p != nil && p.kind == '"' {
 			one, known := format(p.text, high)
+			if !known && hasPattern(n) {
+				continue
+			}
 			if !known {
 				err := c.refuse(n, "format", fmt.Sprintf("%q is not supported", p.text))
 				if err != nil {
@@ -118,6 +121,15 @@ func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) 
 		}
 	}
 	return l, low, high, nil
+}
+
+// hasPattern reports whether a schema has a pattern, or several, which then are in its allOf. Beside
+// a format that is known to its inventor alone, such as Zod's cidrv4 and ulid, that is what the
+// inventor checks.
+func hasPattern(n *node) bool {
+	all := n.get("allOf")
+	return n.get("pattern") != nil || all != nil && all.kind == '[' &&
+		slices.ContainsFunc(all.values, func(sub *node) bool { return sub.get("pattern") != nil })
 }
 
 // denied returns the strings of a language that break no opposite in a conjunction.

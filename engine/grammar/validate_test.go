@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"encoding/json"
 	"math"
 	"net/mail"
 	"net/netip"
@@ -216,11 +217,29 @@ func hasFormat(format, s string) bool {
 		return len(s) <= 253
 	case "uuid":
 		return regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(s)
+	case "uuid4", "uuid7":
+		return hasFormat("uuid", s) && s[14] == format[4] && strings.Contains("89abAB", s[19:20])
+	case "regex":
+		_, err := regexp.Compile(unescaped(s))
+		return err == nil
+	case "relative-json-pointer":
+		return regexp.MustCompile(`^(0|[1-9]\d*)(#|(/([^~/]|~[01])*)*)$`).MatchString(unescaped(s))
+	case "ipvanyaddress":
+		return hasFormat("ipv4", s) || hasFormat("ipv6", s)
 	case "duration":
 		return regexp.MustCompile(`^P(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?)$`).
 			MatchString(s) && s != "P" && !strings.HasSuffix(s, "T")
 	}
 	return true
+}
+
+// unescaped returns the string that stands in JSON as s; one that is no JSON stands for itself.
+func unescaped(s string) string {
+	var text string
+	if json.Unmarshal([]byte(`"`+s+`"`), &text) != nil {
+		return s
+	}
+	return text
 }
 
 // hasType reports whether v is of a type or of one of a list of types; nil allows any type.
