@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
@@ -69,7 +70,7 @@ func decompressed(w *response, r *http.Request) (io.Reader, error) {
 	case "gzip", "x-gzip":
 		plain, err = gzip.NewReader(r.Body)
 	case "deflate":
-		plain, err = zlib.NewReader(r.Body)
+		plain, err = inflated(r.Body)
 	default:
 		w.Header().Set("Accept-Encoding", acceptedCodings)
 		return nil, &apiError{
@@ -83,6 +84,18 @@ func decompressed(w *response, r *http.Request) (io.Reader, error) {
 		return nil, codingError(coding, err)
 	}
 	return &bounded{from: plain, coding: coding, left: w.maxBody, limit: w.maxBody}, nil
+}
+
+// inflated reads the coding deflate. That is zlib's format (RFC 9110, section 8.4.1.2), but several
+// clients send what zlib's header would precede. It begins with no such header: the lower half of
+// the first byte, 8, would be a block of plain bytes whose padding is not 0.
+func inflated(body io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(body)
+	head, _ := b.Peek(2) // where there is less, zlib says so
+	if len(head) == 2 && (head[0]&15 != 8 || (int(head[0])<<8+int(head[1]))%31 != 0) {
+		return flate.NewReader(b), nil
+	}
+	return zlib.NewReader(b)
 }
 
 // codingError says that a body is not in the coding that its head names. Errors of the connection
