@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/json"
@@ -151,6 +152,9 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: %d %s, prompt\n%s\nwant\n%s", test.message, w.Code, w.Body, got, test.want)
 		}
 	}
+	result := func(content string) string {
+		return `{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":` + content + `}]}`
+	}
 	// What a client must write is refused all the same.
 	for _, test := range []struct{ path, message, want string }{
 		{chatPath, `{"role":"user","content":null}`, "messages[1].content: missing"},
@@ -168,6 +172,22 @@ func TestHistory(t *testing.T) {
 		{chatPath, `{"role":"assistant","content":"{","partial":true}`, "prefix and partial are not supported"},
 		{messagesPath, `{"role":"user","content":[{"type":"image","source":{"type":"base64"}}]}`, `messages[1].content[0].type: \"image\"`},
 		{messagesPath, `{"role":"user","content":[{"type":"container_upload","file_id":"x"}]}`, "container_upload"},
+		// The path leads to what is wrong, however deep that is.
+		{chatPath, `{"role":"user","content":["x"]}`, "messages[1].content[0]: want an object, got string"},
+		{chatPath, `{"role":"user","content":[{"type":"text","text":"x"},{"type":"text","text":{"value":"y"}}]}`, "messages[1].content[1].text: want a string, got object"},
+		{chatPath, `{"role":"tool","tool_call_id":"c","content":[{"type":5,"text":"x"}]}`, "messages[1].content[0].type: want a string, got number"},
+		{messagesPath, `{"role":"user","content":[{"type":"text","text":"x"},"y"]}`, "messages[1].content[1]: want an object, got string"},
+		{messagesPath, result(`[{"type":"text","text":"x"},{"type":"text","text":"x"},{"type":"image","source":{}}]`), `messages[1].content[0].content[2].type: \"image\"`},
+		{messagesPath, result(`[{"type":"text","text":"x"},"y"]`), "messages[1].content[0].content[1]: want an object, got string"},
+		{messagesPath, result(`[{"type":"text","text":7}]`), "messages[1].content[0].content[0].text: want a string, got number"},
+		{messagesPath, result(`[{"type":"text"}]`), "messages[1].content[0].content[0].text: missing"},
+		{messagesPath, result(`{"type":"text"}`), "messages[1].content[0].content: want a string or an array of blocks"},
+		{messagesPath, result(`"x","is_error":"true"`), "messages[1].content[0].is_error: want a boolean, got string"},
+		{messagesPath, result(`[{"type":"document","source":{"type":"text","data":1}}]`), "messages[1].content[0].content[0].source.data: want a string, got number"},
+		{messagesPath, result(`[{"type":"document"}]`), "messages[1].content[0].content[0].source: missing"},
+		{messagesPath, result(`[{"type":"document","source":"x"}]`), "messages[1].content[0].content[0].source: want an object, got string"},
+		{messagesPath, `{"role":"assistant","content":[{"type":"tool_use","id":"t","name":5,"input":{}}]}`, "messages[1].content[0].name: want a string, got number"},
+		{messagesPath, `{"role":"system","content":[{"type":"text","text":5}]}`, "messages[1].content[0].text: want a string, got number"},
 	} {
 		if w := s.post(test.path, asked(test.message)); w.Code != 400 || !strings.Contains(w.Body.String(), test.want) {
 			t.Errorf("%s: %d %s, want %s", test.message, w.Code, w.Body, test.want)
@@ -608,6 +628,13 @@ func TestCodings(t *testing.T) {
 		w.Close()
 		return z.String()
 	}
+	bare := func(b string) string { // without zlib's header
+		var z bytes.Buffer
+		w, _ := flate.NewWriter(&z, flate.DefaultCompression)
+		w.Write([]byte(b))
+		w.Close()
+		return z.String()
+	}
 	for _, test := range []struct {
 		coding, body string
 		status       int
@@ -617,6 +644,7 @@ func TestCodings(t *testing.T) {
 		{"GZIP", zip(say("hi")), 200, `"content":"hi"`},
 		{"x-gzip", zip(say("hi")), 200, `"content":"hi"`},
 		{"deflate", deflate(say("hi")), 200, `"content":"hi"`},
+		{"deflate", bare(say("hi")), 200, `"content":"hi"`},
 		{"identity", say("hi"), 200, `"content":"hi"`},
 		{"identity, gzip", zip(say("hi")), 200, `"content":"hi"`},
 		{"zstd", "(\xb5/\xfd", 415, "send the body as it is, or as one of gzip, deflate"},
@@ -626,6 +654,10 @@ func TestCodings(t *testing.T) {
 		{"gzip", zip(say("hi"))[:30], 400, "the body is not in gzip"},
 		{"gzip", "", 400, "the body is not in gzip"},
 		{"deflate", zip(say("hi")), 400, "the body is not in deflate"},
+		{"deflate", say("hi"), 400, "the body is not in deflate"},
+		{"deflate", deflate(say("hi"))[:1], 400, "the body is not in deflate"},
+		{"deflate", bare(say("hi"))[:20], 400, "the body is not in deflate"},
+		{"deflate", bare(say(strings.Repeat("a", 1<<20))), 413, "the body is larger than 2000 bytes"},
 		{"gzip", zip(say(strings.Repeat("a", 1<<20))), 413, "the body is larger than 2000 bytes"},
 		{"gzip", zip(say(strings.Repeat("a", 100))), 200, "aaa"},
 	} {

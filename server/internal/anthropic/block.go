@@ -46,11 +46,12 @@ func readBlocks(path string, raw json.RawMessage) ([]block, error) {
 	if bytes.HasPrefix(raw, []byte(`"`)) && wire.Unmarshal(raw, &text) == nil {
 		return []block{{Type: "text", Text: &text}}, nil
 	}
-	var blocks []block
-	if !bytes.HasPrefix(raw, []byte("[")) || wire.Unmarshal(raw, &blocks) != nil {
+	if !bytes.HasPrefix(raw, []byte("[")) {
 		return nil, generate.Invalid(path, "%s: want a string or an array of blocks", path)
 	}
-	return blocks, nil
+	var blocks []block
+	err := generate.Read(path, raw, &blocks)
+	return blocks, err
 }
 
 // resultText returns what one of Anthropic's own tools returned: text, or JSON where it is no text.
@@ -97,8 +98,11 @@ func (b *block) documentText(path string) (text string, ok bool, err error) {
 		Data    *string
 		Content json.RawMessage
 	}
-	if len(b.Source) == 0 || wire.Unmarshal(b.Source, &source) != nil {
-		return "", false, generate.Invalid(path, "%s: want an object", path)
+	if wire.OrNil(b.Source) == nil {
+		return "", false, generate.Invalid(path, "%s: missing", path)
+	}
+	if err := generate.Read(path, b.Source, &source); err != nil {
+		return "", false, err
 	}
 	var body string
 	switch {

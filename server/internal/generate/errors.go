@@ -1,6 +1,12 @@
 package generate
 
-import "fmt"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"loadstone/server/internal/wire"
+)
 
 // A LengthError refuses a request that is longer than the server can take. A dialect's package says
 // it in the words of its API, which clients look for.
@@ -64,4 +70,14 @@ func Invalid(param, format string, args ...any) *RequestError {
 // refused because ignoring the field would give a wrong answer.
 func Unsupported(param, format string, args ...any) *RequestError {
 	return &RequestError{Code: CodeUnsupported, Param: param, Message: fmt.Sprintf(format, args...)}
+}
+
+// Read reads the value of a field, which was kept raw, into v, which is a pointer. The error names
+// what is not as v wants it, however deep it stands: messages[1].content[0].text.
+func Read(field string, raw json.RawMessage, v any) error {
+	err := wire.UnmarshalAt(field, raw, v)
+	if typed, ok := errors.AsType[*wire.TypeError](err); ok {
+		return Invalid(typed.Path, "%v", typed)
+	}
+	return err
 }

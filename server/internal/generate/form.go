@@ -102,8 +102,8 @@ func (f *FormFields) addStructured(c *Constraint) error {
 	}
 	const name = "structured_outputs"
 	var s structuredFields
-	if err := wire.Unmarshal(f.Structured, &s); err != nil {
-		return Invalid(name, "%s: want an object", name)
+	if err := Read(name, f.Structured, &s); err != nil {
+		return err
 	}
 	if err := refuseSet([]namedField{
 		{name + ".regex", s.Regex},
@@ -136,8 +136,8 @@ func (f *FormFields) addText(c *Constraint) error {
 	if !bytes.HasPrefix(f.Text, []byte("{")) {
 		return nil
 	}
-	if err := wire.Unmarshal(f.Text, &text); err != nil {
-		return Invalid("text.format", "text.format: want an object with a type")
+	if err := Read("text", f.Text, &text); err != nil {
+		return err
 	}
 	if text.Format == nil {
 		return nil

@@ -216,8 +216,11 @@ func (m *chatMessage) contentText(path string) (string, error) {
 		Text    *string `json:"text"`
 		Refusal *string `json:"refusal"`
 	}
-	if raw[0] != '[' || wire.Unmarshal(raw, &parts) != nil {
+	if raw[0] != '[' {
 		return "", generate.Invalid(path, "%s: want a string or an array of text parts", path)
+	}
+	if err := generate.Read(path, raw, &parts); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	for i, part := range parts {

@@ -95,8 +95,8 @@ func inputItems(raw json.RawMessage) ([]json.RawMessage, error) {
 // add adds the item at a path of the body.
 func (c *conversation) add(path string, raw json.RawMessage) error {
 	var it item
-	if err := wire.Unmarshal(raw, &it); err != nil {
-		return generate.Invalid(path, "%s: %v", path, err)
+	if err := generate.Read(path, raw, &it); err != nil {
+		return err
 	}
 	if it.Type == "" {
 		if it.Type = "message"; it.Role == "" && it.ID != "" {
@@ -253,8 +253,11 @@ func contentText(path string, raw json.RawMessage) (string, error) {
 	if raw[0] == '{' { // what a local shell's client sends
 		return string(wire.Plain(raw)), nil
 	}
-	if raw[0] != '[' || wire.Unmarshal(raw, &parts) != nil {
+	if raw[0] != '[' {
 		return "", generate.Invalid(path, "%s: want a string or an array of text parts", path)
+	}
+	if err := generate.Read(path, raw, &parts); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	for i, p := range parts {

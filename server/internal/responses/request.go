@@ -53,10 +53,11 @@ type Request struct {
 	generate.ThinkingFields
 
 	// These are here so that they can be refused.
-	Background   bool            `json:"background"`
-	Conversation json.RawMessage `json:"conversation"`
-	Prompt       json.RawMessage `json:"prompt"`
-	Truncation   string          `json:"truncation"`
+	Background     bool            `json:"background"`
+	Conversation   json.RawMessage `json:"conversation"`
+	Prompt         json.RawMessage `json:"prompt"`
+	ResponseFormat json.RawMessage `json:"response_format"`
+	Truncation     string          `json:"truncation"`
 
 	store   Owned
 	earlier []*Stored // the responses before this one, the first of the conversation first
@@ -211,6 +212,9 @@ func (q *Request) refuse() error {
 	case wire.OrNil(q.Prompt) != nil:
 		return generate.Unsupported("prompt",
 			"prompt: this server has no stored prompts; use instructions and input")
+	case wire.OrNil(q.ResponseFormat) != nil:
+		return generate.Unsupported("response_format",
+			"response_format: not a field of this API; use text.format")
 	case q.Truncation != "" && q.Truncation != "disabled":
 		return generate.Unsupported("truncation",
 			"truncation: %q; this server leaves nothing out of a conversation, which is disabled",
@@ -227,8 +231,8 @@ func (q *Request) readForm(c *generate.Constraint) error {
 		var fields struct {
 			Format json.RawMessage `json:"format"`
 		}
-		if err := wire.Unmarshal(text, &fields); err != nil {
-			return generate.Invalid("text", "text: want an object")
+		if err := generate.Read("text", text, &fields); err != nil {
+			return err
 		}
 		if f := wire.OrNil(fields.Format); f != nil {
 			q.format = f
@@ -248,8 +252,8 @@ func readFormat(c *generate.Constraint, raw json.RawMessage) error {
 		Schema json.RawMessage `json:"schema"`
 		Strict *bool           `json:"strict"`
 	}
-	if err := wire.Unmarshal(raw, &format); err != nil {
-		return generate.Invalid("text.format", "text.format: want an object with a type")
+	if err := generate.Read("text.format", raw, &format); err != nil {
+		return err
 	}
 	switch format.Type {
 	case "text":

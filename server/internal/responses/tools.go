@@ -93,8 +93,8 @@ func (q *Request) addTool(
 	c *generate.Constraint, path, namespace string, raw json.RawMessage,
 ) error {
 	var t tool
-	if err := wire.Unmarshal(raw, &t); err != nil {
-		return generate.Invalid(path, "%s: %v", path, err)
+	if err := generate.Read(path, raw, &t); err != nil {
+		return err
 	}
 	function := generate.Tool{
 		Name:        joinName(namespace, t.Name),

@@ -31,8 +31,12 @@ const maxObjects = 100_000
 //     UnmarshalJSON method returns.
 //
 // A json.RawMessage holds the bytes as they stand in b, and shares them.
-func Unmarshal(b []byte, v any) error {
-	d := decoder{b: b}
+func Unmarshal(b []byte, v any) error { return UnmarshalAt("", b, v) }
+
+// UnmarshalAt is Unmarshal for a value that was kept raw of a longer text, where it stands at the
+// path given. The paths of errors begin with it.
+func UnmarshalAt(path string, b []byte, v any) error {
+	d := decoder{b: b, base: path}
 	d.space()
 	if err := d.value(reflect.ValueOf(v).Elem()); err != nil {
 		return err
@@ -48,6 +52,7 @@ func Unmarshal(b []byte, v any) error {
 type decoder struct {
 	b     []byte
 	at    int
+	base  string // where b stands in the text that errors speak of; "": b is that text
 	depth int
 	path  []step
 	names [][]byte // of the objects that are open, the innermost last
@@ -60,7 +65,7 @@ type step struct {
 }
 
 func (d *decoder) where() string {
-	var b []byte
+	b := []byte(d.base)
 	for _, s := range d.path {
 		switch {
 		case s.name == nil:
@@ -181,8 +186,7 @@ func (d *decoder) array(v reflect.Value) error {
 	return d.elements(func() error {
 		n := v.Len()
 		if objects && n == maxObjects {
-			return &TypeError{Path: d.where(), Want: fmt.Sprintf("at most %d values", n), Got: "more",
-				Offset: d.at}
+			return d.typeError(fmt.Sprintf("at most %d values", n), "more")
 		}
 		v.Grow(1)
 		v.SetLen(n + 1)
@@ -215,7 +219,16 @@ func (d *decoder) mismatch(want string) error {
 			got += " " + string(d.b[from:d.at])
 		}
 	}
-	return &TypeError{Path: d.where(), Want: want, Got: got, Offset: d.at}
+	return d.typeError(want, got)
+}
+
+// typeError returns the error for the value that ends at d.at.
+func (d *decoder) typeError(want, got string) error {
+	e := &TypeError{Path: d.where(), Want: want, Got: got}
+	if d.base == "" {
+		e.Offset = d.at
+	}
+	return e
 }
 
 func (d *decoder) scalar(v reflect.Value) error {

@@ -70,6 +70,15 @@ func TestUnmarshal(t *testing.T) {
 			t.Errorf("%.60s: %v, want %s", body, err, want)
 		}
 	}
+	for value, want := range map[string]string{
+		`{"list":[{"name":7}]}`: "a[1].b.list[0].name: want a string, got number",
+		`[]`:                    "a[1].b: want an object, got array",
+	} {
+		var got record
+		if err := UnmarshalAt("a[1].b", []byte(value), &got); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", value, err, want)
+		}
+	}
 	var many strings.Builder
 	for i := range 40 {
 		many.WriteString(`"` + strings.Repeat("k", i+1) + `":0,`)

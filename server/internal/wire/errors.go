@@ -14,7 +14,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Mes
 type TypeError struct {
 	Path      string // such as messages[0].content; "": the whole text
 	Want, Got string // in JSON's words: "an integer", "number 3.5"
-	Offset    int    // bytes up to the end of the value
+	Offset    int    // bytes up to the end of the value; 0: not known
 }
 
 func (e *TypeError) Error() string {
@@ -22,7 +22,11 @@ func (e *TypeError) Error() string {
 	if subject == "" {
 		subject = "the body"
 	}
-	return fmt.Sprintf("%s: want %s, got %s at byte %d", subject, e.Want, e.Got, e.Offset)
+	text := fmt.Sprintf("%s: want %s, got %s", subject, e.Want, e.Got)
+	if e.Offset > 0 {
+		text += fmt.Sprintf(" at byte %d", e.Offset)
+	}
+	return text
 }
 
 // A TwinError says that an object has the same name twice. RFC 8259, section 4, leaves open what
