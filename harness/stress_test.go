@@ -172,17 +172,25 @@ func TestStressLatencyRemainsAcceptable(t *testing.T) {
 		return run.Summary().E2E.P50
 	}
 	const n = 130
-	before := alone()
-	run, err := h.Run(t.Context(), load.Load{Rate: load.Ramp(5, 60, 4*time.Second), Requests: n, Prompt: load.Fixed(45), Answer: load.Fixed(8)})
-	assert.NilError(t, err)
-	sum := run.Summary()
-	assert.Equal(t, sum.Outcomes[record.OK], n, firstError(run.Records, record.OK))
-	// The product's target, some ten times what this takes; on a machine on which that many requests
-	// take longer one after the other, the last of them waits no longer than that.
-	limit := max(5*time.Second, n*max(before, alone()))
-	t.Logf("p99 is %v, limit %v", sum.E2E.P99, limit)
-	// With the race detector in the model it says nothing.
-	assert.Assert(t, raceDetector || sum.E2E.P99 < limit, "p99 is %v, limit %v", sum.E2E.P99, limit)
+	// A machine that stands still for five seconds makes all wait who are on their way, so there are
+	// three tries.
+	for tries := 3; ; tries-- {
+		before := alone()
+		run, err := h.Run(t.Context(), load.Load{Rate: load.Ramp(5, 60, 4*time.Second), Requests: n,
+			Prompt: load.Fixed(45), Answer: load.Fixed(8)})
+		assert.NilError(t, err)
+		sum := run.Summary()
+		assert.Equal(t, sum.Outcomes[record.OK], n, firstError(run.Records, record.OK))
+		// The product's target, some ten times what this takes; on a machine on which that many
+		// requests take longer one after the other, the last of them waits no longer than that.
+		limit := max(5*time.Second, n*max(before, alone()))
+		t.Logf("p99 is %v, limit %v", sum.E2E.P99, limit)
+		// With the race detector in the model it says nothing.
+		if raceDetector || sum.E2E.P99 < limit {
+			return
+		}
+		assert.Assert(t, tries > 1, "p99 is %v, limit %v", sum.E2E.P99, limit)
+	}
 }
 
 func TestStressCacheHitRateIsHigh(t *testing.T) {
