@@ -16,6 +16,7 @@ import (
 	"loadstone/harness/audit"
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
+	"loadstone/harness/table"
 	"loadstone/harness/terminal"
 	"loadstone/harness/verdict"
 )
@@ -275,13 +276,13 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	return o, o.settle(f, set, len(o.serve) > 0)
 }
 
-// verdictColors are the terminal's colours of verdicts. All have one length, or the table's columns
+// verdictStyles are how a terminal shows verdicts. All have one length, or the table's columns
 // would not align.
-var verdictColors = map[audit.Judgement]string{
-	audit.Passed:  "\x1b[32;1m",
-	audit.Broken:  "\x1b[31;1m",
-	audit.Unknown: "\x1b[37;2m",
-	audit.Variant: "\x1b[33;1m",
+var verdictStyles = map[audit.Judgement]table.Style{
+	audit.Passed:  table.BoldGreen,
+	audit.Broken:  table.BoldRed,
+	audit.Unknown: table.DimWhite,
+	audit.Variant: table.BoldYellow,
 }
 
 // print prints the findings as a table, or as JSON.
@@ -296,7 +297,7 @@ func (o *checkOptions) print(w io.Writer, findings []audit.Finding) error {
 	for _, f := range findings {
 		verdict := string(f.Verdict)
 		if color {
-			verdict = verdictColors[f.Verdict] + verdict + "\x1b[0m"
+			verdict = verdictStyles[f.Verdict].Text(verdict)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, verdict, f.About)
 		for i, v := range f.Violations {

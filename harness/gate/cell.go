@@ -6,6 +6,7 @@ import (
 	"golang.org/x/perf/benchmath"
 
 	"loadstone/harness/figure"
+	"loadstone/harness/table"
 )
 
 // Verdict is what a cell comes to.
@@ -66,16 +67,16 @@ func (cell *Cell) listed() bool {
 	return cell.Fails() && cell.Verdict != Few || cell.Verdict == Accepted
 }
 
-func (cell *Cell) style() string {
+func (cell *Cell) style() table.Style {
 	switch {
 	case cell.Fails():
-		return "31;1"
+		return table.BoldRed
 	case cell.Verdict == Better:
-		return "32;1"
+		return table.BoldGreen
 	case cell.Verdict == Accepted:
-		return "33"
+		return table.Yellow
 	}
-	return ""
+	return table.Unstyled
 }
 
 // A Row is a cell as text.

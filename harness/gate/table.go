@@ -18,45 +18,11 @@ const maxFailures = 8
 // scenario. With failing, it writes only the cells that keep the gate from passing, and what was
 // accepted. That there are too few runs is said once, in a note.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
-	var rows [][]string
-	var paint []string // colour of each row's verdict
-	add := func(style string, cells ...string) {
-		rows, paint = append(rows, cells),
-			append(paint, style)
-	}
-	for _, unit := range c.unitOrder() {
-		first := true
-		for i := range c.Cells {
-			cell := &c.Cells[i]
-			if cell.Unit != unit || failing && !cell.listed() {
-				continue
-			}
-			if first {
-				if len(rows) > 0 {
-					add("")
-				}
-				add("2", short(unit), "base", "head", "change", "90 % interval", "p", "")
-				first = false
-			}
-			r := cell.Row()
-			if cell.Verdict == Few {
-				r.Verdict = ""
-			}
-			add(cell.style(), cell.Scenario, r.Base, r.Head, r.Change, r.Interval, r.P, r.Verdict)
-		}
-	}
 	var b strings.Builder
-	for i, line := range table.Align(rows, 0, 6) {
-		if color && paint[i] == "2" {
-			line = "\x1b[2m" + line + "\x1b[0m"
-		} else if color && paint[i] != "" {
-			verdict := rows[i][len(rows[i])-1]
-			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict +
-				"\x1b[0m"
+	if t := c.cellTable(failing); !t.Empty() {
+		for _, line := range t.Lines(color, 0, 6) {
+			b.WriteString(line + "\n")
 		}
-		b.WriteString(line + "\n")
-	}
-	if len(rows) > 0 {
 		b.WriteString("\n")
 	}
 	b.WriteString(c.Summary() + "\n")
@@ -78,6 +44,30 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	return err
 }
 
+// cellTable has a part for each unit.
+func (c *Comparison) cellTable(failing bool) (t table.Colored) {
+	for _, unit := range c.unitOrder() {
+		first := true
+		for i := range c.Cells {
+			cell := &c.Cells[i]
+			if cell.Unit != unit || failing && !cell.listed() {
+				continue
+			}
+			if first {
+				t.Head(short(unit), "base", "head", "change", "90 % interval", "p", "")
+				first = false
+			}
+			r := cell.Row()
+			if cell.Verdict == Few {
+				r.Verdict = ""
+			}
+			t.Add(cell.style(), cell.Scenario, r.Base, r.Head, r.Change, r.Interval, r.P, r.Verdict)
+		}
+	}
+	return t
+}
+
+// unitOrder returns the units of the cells, in the order in which they come.
 func (c *Comparison) unitOrder() []string {
 	var units []string
 	seen := map[string]bool{}
@@ -123,21 +113,15 @@ func (c *Comparison) Summary() string {
 
 // WriteLimits writes limits and what became of them.
 func WriteLimits(w io.Writer, results []Held, color bool) error {
-	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
+	var t table.Colored
+	t.Head("limit", "scenario", "median", "95 % interval", "runs", "")
+	styles := map[limit.Standing]table.Style{limit.Missed: table.BoldRed,
+		limit.NotShown: table.BoldYellow}
 	for _, h := range results {
-		rows = append(rows, []string{h.Limit.Text, h.Scenario, h.Figure, interval(&h),
-			strconv.Itoa(h.Runs), h.Word()})
+		t.Add(styles[h.Standing], h.Limit.Text, h.Scenario, h.Figure, interval(&h),
+			strconv.Itoa(h.Runs), h.Word())
 	}
-	paint := map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}
-	for i, line := range table.Align(rows, 0, 5) {
-		switch {
-		case color && i > 0 && results[i-1].Standing != limit.Met:
-			word := results[i-1].Word()
-			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[results[i-1].Standing] + ";1m" +
-				word + "\x1b[0m"
-		case color && i == 0:
-			line = "\x1b[2m" + line + "\x1b[0m"
-		}
+	for _, line := range t.Lines(color, 0, 5) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}

@@ -15,46 +15,11 @@ const maxSkipped = 3
 // WriteTable writes the changes for a reader at a console: a block for each unit, a row for each
 // change. With all, it writes the series without a change as well, and every skipped file.
 func (h *History) WriteTable(w io.Writer, color, all bool) error {
-	var rows [][]string
-	var paint []string
-	add := func(style string, cells ...string) {
-		rows, paint = append(rows, cells), append(paint, style)
-	}
-	unit := ""
-	for i := range h.Series {
-		s := &h.Series[i]
-		if len(s.Changes) == 0 && !all {
-			continue
-		}
-		if s.Unit != unit {
-			if unit = s.Unit; len(rows) > 0 {
-				add("")
-			}
-			add("2", unit, "", "commits", "change", "95 % interval", "p", "")
-		}
-		if len(s.Changes) == 0 {
-			add("", s.Scenario, s.sparkline(), "", "", "", "", s.word())
-		}
-		for j, c := range s.Changes {
-			name, line := s.Scenario, s.sparkline()
-			if j > 0 {
-				name, line = "", ""
-			}
-			r := s.Row(&c)
-			add(map[int]string{-1: "31;1", 1: "32;1"}[c.Better], name, line, r.Commits, r.Change,
-				r.Interval, r.P, r.Verdict)
-		}
-	}
 	var b strings.Builder
-	for i, line := range table.Align(rows, 0, 1, 2, 6) {
-		if word := lastOf(rows[i]); color && paint[i] == "2" {
-			line = "\x1b[2m" + line + "\x1b[0m"
-		} else if color && paint[i] != "" {
-			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[i] + "m" + word + "\x1b[0m"
+	if t := h.changeTable(all); !t.Empty() {
+		for _, line := range t.Lines(color, 0, 1, 2, 6) {
+			b.WriteString(line + "\n")
 		}
-		b.WriteString(line + "\n")
-	}
-	if len(rows) > 0 {
 		b.WriteString("\n")
 	}
 	b.WriteString(h.Summary() + "\n")
@@ -72,11 +37,32 @@ func (h *History) WriteTable(w io.Writer, color, all bool) error {
 	return err
 }
 
-func lastOf(cells []string) string {
-	if len(cells) == 0 {
-		return ""
+// changeTable has a part for each unit.
+func (h *History) changeTable(all bool) (t table.Colored) {
+	styles := map[int]table.Style{-1: table.BoldRed, 1: table.BoldGreen}
+	unit := ""
+	for i := range h.Series {
+		s := &h.Series[i]
+		if len(s.Changes) == 0 && !all {
+			continue
+		}
+		if s.Unit != unit {
+			unit = s.Unit
+			t.Head(unit, "", "commits", "change", "95 % interval", "p", "")
+		}
+		if len(s.Changes) == 0 {
+			t.Add(table.Unstyled, s.Scenario, s.sparkline(), "", "", "", "", s.word())
+		}
+		for j, c := range s.Changes {
+			name, line := s.Scenario, s.sparkline()
+			if j > 0 {
+				name, line = "", ""
+			}
+			r := s.Row(&c)
+			t.Add(styles[c.Better], name, line, r.Commits, r.Change, r.Interval, r.P, r.Verdict)
+		}
 	}
-	return cells[len(cells)-1]
+	return t
 }
 
 // Summary says in a line or two what was looked at and what was found.

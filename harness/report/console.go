@@ -24,7 +24,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	return err
 }
 
-func (r *Report) writeResults(b *strings.Builder, style func(code, s string) string) {
+func (r *Report) writeResults(b *strings.Builder, style styling) {
 	rows := [][]string{
 		{"", "", "first token", "", "end to end", "", "", "", "", "", "", ""},
 		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429",
@@ -59,7 +59,7 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 	}
 	for i, line := range table.Align(rows, 0) {
 		if i < 2 {
-			line = style("2", line)
+			line = style(table.Dim, line)
 		}
 		b.WriteString(line + "\n")
 	}
@@ -67,7 +67,7 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 
 // writeJobs writes what jobs came to, where there are any, and how near the caches were to the best
 // that could be.
-func (r *Report) writeJobs(b *strings.Builder, style func(code, s string) string) {
+func (r *Report) writeJobs(b *strings.Builder, style styling) {
 	if !r.HasJobs() {
 		return
 	}
@@ -89,50 +89,51 @@ func (r *Report) writeJobs(b *strings.Builder, style func(code, s string) string
 	b.WriteByte('\n')
 	for i, line := range table.Align(rows, 0) {
 		if i < 2 {
-			line = style("2", line)
+			line = style(table.Dim, line)
 		}
 		b.WriteString(line + "\n")
 	}
 }
 
 // writeNotes writes what must be known to read the table above.
-func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) string) {
+func (r *Report) writeNotes(b *strings.Builder, style styling) {
 	if strings.Contains(b.String(), "n<") {
-		b.WriteString(style("2",
+		b.WriteString(style(table.Dim,
 			"n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
 	}
 	if r.HasJobs() {
-		b.WriteString(style("2", "calling: of a job, while a call was under way; ceiling: the hits of a "+
-			"cache without an end, by "+r.Reuse()) + "\n")
+		b.WriteString(style(table.Dim,
+			"calling: of a job, while a call was under way; ceiling: the hits of a "+
+				"cache without an end, by "+r.Reuse()) + "\n")
 	}
 	if r.HasObjective() {
-		b.WriteString(style("2", "goodput: answers a second with "+r.Workload.Goodput+
+		b.WriteString(style(table.Dim, "goodput: answers a second with "+r.Workload.Goodput+
 			", and their share of all requests") + "\n")
 	}
 	if r.CountsPieces() {
-		b.WriteString(style("2", "~: "+r.whyPieces()) + "\n")
+		b.WriteString(style(table.Dim, "~: "+r.whyPieces()) + "\n")
 	}
 	if text := r.pace(); text != "" {
-		b.WriteString(style("33", "pieces: "+text) + "\n")
+		b.WriteString(style(table.Yellow, "pieces: "+text) + "\n")
 	}
 	if text := r.drafts(); text != "" {
-		b.WriteString(style("2", "drafts: "+text) + "\n")
+		b.WriteString(style(table.Dim, "drafts: "+text) + "\n")
 	}
 	if why := r.whyFailed(); why != "" {
-		b.WriteString(style("31", "failed: "+why) + "\n")
+		b.WriteString(style(table.Red, "failed: "+why) + "\n")
 	}
 	if text := r.replayed(); text != "" {
-		b.WriteString(style("33", "replayed: "+text) + "\n")
+		b.WriteString(style(table.Yellow, "replayed: "+text) + "\n")
 	}
 	if text := r.resent(); text != "" {
-		b.WriteString(style("33", "resent: "+text) + "\n")
+		b.WriteString(style(table.Yellow, "resent: "+text) + "\n")
 	}
 	for _, text := range r.noted() {
-		b.WriteString(style("33", "noted: "+text) + "\n")
+		b.WriteString(style(table.Yellow, "noted: "+text) + "\n")
 	}
 }
 
-func (r *Report) writeOutcomes(b *strings.Builder, style func(code, s string) string) {
+func (r *Report) writeOutcomes(b *strings.Builder, style styling) {
 	outcomes := r.Outcomes()
 	var rows [][]string
 	for _, o := range outcomes {
@@ -146,44 +147,47 @@ func (r *Report) writeOutcomes(b *strings.Builder, style func(code, s string) st
 		word := outcomes[i].Word()
 		switch outcomes[i].Standing {
 		case limit.Met:
-			line = strings.Replace(line, " met ", " "+style("32;1", "met")+" ", 1)
+			line = strings.Replace(line, " met ", " "+style(table.BoldGreen, "met")+" ", 1)
 		case limit.NotShown:
-			line = strings.Replace(line, word, style("33;1", word), 1)
+			line = strings.Replace(line, word, style(table.BoldYellow, word), 1)
 		default:
-			line = strings.Replace(line, word, style("31;1", word), 1)
+			line = strings.Replace(line, word, style(table.BoldRed, word), 1)
 		}
 		b.WriteString("target  " + line + "\n")
 	}
 }
 
 // writeValidity writes whether the measurement can be believed.
-func (r *Report) writeValidity(b *strings.Builder, style func(code, s string) string) {
+func (r *Report) writeValidity(b *strings.Builder, style styling) {
 	if text := r.wrong(); text != "" {
-		b.WriteString(style("31;1", "wrong") + "   " + text + "\n")
+		b.WriteString(style(table.BoldRed, "wrong") + "   " + text + "\n")
 	}
 	if text := r.answers(); r.Again().Open > 0 {
-		b.WriteString(style("33;1", "answers") + " " + text + "\n")
+		b.WriteString(style(table.BoldYellow, "answers") + " " + text + "\n")
 	} else if text != "" {
-		b.WriteString(style("2", "answers "+text) + "\n")
+		b.WriteString(style(table.Dim, "answers "+text) + "\n")
 	}
 	for _, why := range r.Invalid() {
-		b.WriteString(style("31;1", "invalid") + " " + why + "\n")
+		b.WriteString(style(table.BoldRed, "invalid") + " " + why + "\n")
 	}
 	if text := r.Remedy(); text != "" {
 		b.WriteString("        " + text + "\n")
 	}
 	if text := r.counted(); text != "" {
-		b.WriteString(style("2", "server  counted "+text) + "\n")
+		b.WriteString(style(table.Dim, "server  counted "+text) + "\n")
 	}
 	if text := r.errorBar(); text != "" {
-		b.WriteString(style("2", "client  "+text) + "\n")
+		b.WriteString(style(table.Dim, "client  "+text) + "\n")
 	}
 }
 
-// styler puts a text into an ANSI style, or leaves it as it is.
-func styler(color bool) func(code, s string) string {
+// A styling puts a text into a style.
+type styling func(style table.Style, text string) string
+
+// styler returns a styling that leaves texts as they are unless color is true.
+func styler(color bool) styling {
 	if !color {
-		return func(_, s string) string { return s }
+		return func(_ table.Style, text string) string { return text }
 	}
-	return func(code, s string) string { return "\x1b[" + code + "m" + s + "\x1b[0m" }
+	return table.Style.Text
 }
