@@ -375,46 +375,19 @@ func normalize(values []float64) {
 	}
 }
 
-// weigh finds the posterior of the hypotheses and of the session noise.
+// weigh finds the posterior of the hypotheses and of the session noise. of has, for each point and
+// noise, the logarithm of the likelihood of each level.
 func (b *belief) weigh(of [][][]float64) {
-	m := len(b.points)
-	first := make([][]float64, m+1) // of points 0 to j-1, at level 0
-	for j := range first {
-		first[j] = make([]float64, len(sessionNoise))
-		for t := range sessionNoise {
-			if j > 0 {
-				first[j][t] = first[j-1][t] + of[j-1][t][b.grid.zero]
-			}
-		}
-	}
-	total := 0.0
-	for _, n := range b.counts {
-		total += n
-	}
+	first := b.unchanged(of)
 	b.found = b.found[:0:0]
 	var logs [][]float64 // of each hypothesis and noise
-	add := func(h hypothesis, prior float64) {
-		if !(prior > 0) { // no commit is left, at which it could change
-			return
-		}
+	for _, h := range b.hypotheses() {
 		log := make([]float64, len(sessionNoise))
 		for t := range log {
-			log[t] = math.Log(prior*sessionNoise[t].prior) + b.logOf(&h, first, t)
+			log[t] = math.Log(h.p*sessionNoise[t].prior) + b.logOf(&h, first, t)
 		}
+		h.p = 0
 		b.found, logs = append(b.found, h), append(logs, log)
-	}
-	change := func(prior float64, points ...int) { add(hypothesis{changes: points}, prior) }
-	change(numbers[0])
-	add(hypothesis{drifts: true}, driftPrior*min(total, 1))
-	for i := 1; i < m; i++ {
-		change(numbers[1]*b.counts[i]/total, i)
-		for j := i + 1; j < m; j++ {
-			two := b.counts[i] * b.counts[j]
-			change(numbers[2]*two/choose(total, 2), i, j)
-			for k := j + 1; k < m; k++ {
-				change(numbers[3]*two*b.counts[k]/choose(total, 3), i, j, k)
-			}
-		}
 	}
 	top := math.Inf(-1)
 	for _, log := range logs {
@@ -437,6 +410,49 @@ func (b *belief) weigh(of [][][]float64) {
 		b.noise[t] /= sum
 	}
 	slices.SortStableFunc(b.found, func(x, y hypothesis) int { return cmp.Compare(y.p, x.p) })
+}
+
+// unchanged returns, for each number of points and each noise, the logarithm of the likelihood that
+// so many points from the first on have the level of the good commit.
+func (b *belief) unchanged(of [][][]float64) [][]float64 {
+	first := make([][]float64, len(b.points)+1)
+	for j := range first {
+		first[j] = make([]float64, len(sessionNoise))
+		for t := range sessionNoise {
+			if j > 0 {
+				first[j][t] = first[j-1][t] + of[j-1][t][b.grid.zero]
+			}
+		}
+	}
+	return first
+}
+
+// hypotheses returns all there are, with their prior probabilities.
+func (b *belief) hypotheses() (all []hypothesis) {
+	total := 0.0
+	for _, n := range b.counts {
+		total += n
+	}
+	add := func(h hypothesis, prior float64) {
+		if h.p = prior; prior > 0 { // else no commit is left, at which it could change
+			all = append(all, h)
+		}
+	}
+	change := func(prior float64, points ...int) { add(hypothesis{changes: points}, prior) }
+	change(numbers[0])
+	add(hypothesis{drifts: true}, driftPrior*min(total, 1))
+	m := len(b.points)
+	for i := 1; i < m; i++ {
+		change(numbers[1]*b.counts[i]/total, i)
+		for j := i + 1; j < m; j++ {
+			two := b.counts[i] * b.counts[j]
+			change(numbers[2]*two/choose(total, 2), i, j)
+			for k := j + 1; k < m; k++ {
+				change(numbers[3]*two*b.counts[k]/choose(total, 3), i, j, k)
+			}
+		}
+	}
+	return all
 }
 
 // choose is how many sets of k there are of n, at least 1.

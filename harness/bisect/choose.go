@@ -68,6 +68,24 @@ func (b *belief) likely() []hypothesis {
 // A normal is a part of a mixture of normal distributions.
 type normal struct{ p, mean, sd float64 }
 
+// A mixture is a mixture of normal distributions.
+type mixture []normal
+
+// add adds a part, or its probability to one from which it differs by less than near in mean and
+// standard deviation: many hypotheses say the same of one commit.
+func (m *mixture) add(p, mean, sd, near float64) {
+	if p <= 0 {
+		return
+	}
+	for i := range *m {
+		if n := &(*m)[i]; math.Abs(n.mean-mean) < near && math.Abs(n.sd-sd) < near {
+			n.p += p
+			return
+		}
+	}
+	*m = append(*m, normal{p, mean, sd})
+}
+
 // information is how many bits a session of a commit is expected to tell about where the changes
 // are: the entropy of what it may measure less that of what it would measure if they were known.
 func (b *belief) information(likely []hypothesis, commit, rounds int) float64 {
@@ -84,20 +102,8 @@ func (b *belief) information(likely []hypothesis, commit, rounds int) float64 {
 		}
 	}
 	noise := b.sessionSD(rounds)
-	var parts []normal
-	add := func(p, mean, sd float64) {
-		if p <= 0 {
-			return
-		}
-		sd = math.Hypot(sd, noise)
-		for i := range parts { // many hypotheses say the same of one commit
-			if n := &parts[i]; math.Abs(n.mean-mean) < noise/20 && math.Abs(n.sd-sd) < noise/20 {
-				n.p += p
-				return
-			}
-		}
-		parts = append(parts, normal{p, mean, sd})
-	}
+	var parts mixture
+	add := func(p, mean, sd float64) { parts.add(p, mean, math.Hypot(sd, noise), noise/20) }
 	for i := range likely {
 		h := &likely[i]
 		if measured {

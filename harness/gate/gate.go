@@ -74,6 +74,12 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 	c.judge(lags)
 	c.applyAccepted(p)
 	c.explainMissing()
+	c.noteSessions()
+	return c, nil
+}
+
+// noteSessions notes where it is unknown how much of what differs is the sessions'.
+func (c *Comparison) noteSessions() {
 	if n := c.Floor; c.Alternation != Interleaved && n.N >= minSessions && n.Over > 0 &&
 		n.Over < time.Hour {
 		c.Notes = append(c.Notes, "the noise floor has "+n.String()+
@@ -83,7 +89,6 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 		c.Notes = append(c.Notes, "neither file says whether the rounds of the two alternated; if "+
 			"they are of different sessions, what is worse may be the sessions")
 	}
-	return c, nil
 }
 
 // silent finds the benchmarks of the head of whose requests not one was answered: it was not
@@ -340,20 +345,25 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 		}
 		return Undecided
 	case worse > 0:
-		bound := percent(cell.Bound)
-		if cell.Rule.Points {
-			bound = strings.TrimSuffix(bound, "%") + "pp"
-		}
-		cell.Why = "more than " + bound
-		if cell.Floor == cell.Bound {
-			cell.Why += ", the noise floor"
-			if cell.between {
-				cell.Why += " between sessions"
-			}
-		}
+		cell.Why = "more than " + cell.boundText()
 		return Worse
 	}
 	return Better
+}
+
+// boundText is by how much the cell may change before that matters, and why by so much.
+func (cell *Cell) boundText() string {
+	text := percent(cell.Bound)
+	if cell.Rule.Points {
+		text = strings.TrimSuffix(text, "%") + "pp"
+	}
+	if cell.Floor == cell.Bound {
+		text += ", the noise floor"
+		if cell.between {
+			text += " between sessions"
+		}
+	}
+	return text
 }
 
 // runs is how many runs of a benchmark the base has.

@@ -75,8 +75,8 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
 	lines.Split(anyLines)
-	unit, start, last, fractions := t.Unit, 0.0, math.Inf(-1), false
-	n, first := 0, true
+	clock := traceClock{given: t.Unit, last: math.Inf(-1)}
+	n := 0
 	for lines.Scan() {
 		n++
 		text := bytes.TrimSpace(lines.Bytes())
@@ -89,55 +89,66 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 			continue
 		}
 		at, req, err := traceRequest(text)
-		if err == nil && first {
-			first = false
-			if unit, start = epochOf(at, t.Unit); unit == 0 {
-				unit = time.Millisecond
-			}
-		}
-		if since := (at - start) * float64(unit) / float64(time.Millisecond); err == nil &&
-			(since < 0 || since > 1e12) &&
-			at >= last {
-			err = fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", number(at))
-		} else if err == nil && at < last {
-			err = fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at),
-				number(last))
+		if err == nil {
+			req.At, err = clock.time(at)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
-		last, fractions = at, fractions || at != math.Trunc(at)
 		if req.Output == 0 {
 			t.Skipped++
 			continue
 		}
-		req.At = time.Duration(math.Round((at - start) * float64(unit)))
 		all = append(all, req)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", name, n+1, err)
 	}
-	if len(all) == 0 && t.Skipped > 0 {
-		return nil, fmt.Errorf(
-			"%s: every request has output_length 0: there is nothing to ask for",
-			name,
-		)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf(
-			"%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, "+
-				"\"output_length\": 50, \"hash_ids\": [0, 1]}",
-			name,
-		)
-	}
-	if span := all[len(all)-1].At - all[0].At; t.Unit == 0 && start == 0 && fractions &&
-		len(all) > 1 {
+	switch {
+	case len(all) == 0 && t.Skipped > 0:
+		return nil, fmt.Errorf("%s: every request has output_length 0: there is nothing to ask for", name)
+	case len(all) == 0:
+		return nil, fmt.Errorf("%s: no request in it; want a line like {\"timestamp\": 0, "+
+			"\"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}", name)
+	case len(all) > 1 && clock.guessed():
+		span := all[len(all)-1].At - all[0].At
 		if perSec := float64(len(all)-1) / span.Seconds(); perSec > denseTrace {
 			return nil, &UnitError{name, perSec}
 		}
 	}
 	return all, nil
 }
+
+// A traceClock makes times from the beginning of a trace out of its timestamps.
+type traceClock struct {
+	given       time.Duration // the unit of the timestamps; 0: it is to be found out
+	unit        time.Duration // 0 before the first timestamp
+	start, last float64       // timestamps
+	fractions   bool          // there are some that are no whole numbers
+}
+
+// time is the time of a timestamp, which must not be before the last one.
+func (c *traceClock) time(at float64) (time.Duration, error) {
+	if c.unit == 0 {
+		if c.unit, c.start = epochOf(at, c.given); c.unit == 0 {
+			c.unit = time.Millisecond
+		}
+	}
+	since := (at - c.start) * float64(c.unit) / float64(time.Millisecond)
+	switch {
+	case at < c.last:
+		return 0, fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at),
+			number(c.last))
+	case since < 0 || since > 1e12:
+		return 0, fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", number(at))
+	}
+	c.last, c.fractions = at, c.fractions || at != math.Trunc(at)
+	return time.Duration(math.Round((at - c.start) * float64(c.unit))), nil
+}
+
+// guessed reports whether nothing but the form of the timestamps tells their unit, and they could be
+// seconds.
+func (c *traceClock) guessed() bool { return c.given == 0 && c.start == 0 && c.fractions }
 
 // epochOf tells of a trace's first timestamp whether it is a date: then the trace begins at it, and
 // its unit is known, unless it was given. Otherwise the trace begins at 0.

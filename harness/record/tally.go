@@ -233,6 +233,27 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	if len(t.notes) > 0 {
 		s.Notes = maps.Clone(t.notes)
 	}
+	if t.reasoned {
+		s.Content = t.content.Dist()
+	}
+	if elapsed > 0 {
+		s.RequestsPerSec = float64(s.Outcomes[OK]) / elapsed.Seconds()
+		s.TokensPerSec = float64(s.OutputTokens+s.Pieces) / elapsed.Seconds()
+		s.Goodput = float64(t.good) / elapsed.Seconds()
+	}
+	if t.judged > 0 {
+		s.GoodRatio = float64(t.good) / float64(t.judged)
+	}
+	if s.Requests > 0 {
+		s.ErrorRatio = float64(s.Errors()) / float64(s.Requests)
+	}
+	t.setTokens(&s)
+	t.setHits(&s)
+	return s
+}
+
+// setTokens sets how the tokens came: their mean time, stalls, pieces and drafts.
+func (t *Tally) setTokens(s *Summary) {
 	if t.spanTokens > 0 { // of all their tokens, not of their means
 		s.TPOT.Mean = t.spans / time.Duration(t.spanTokens)
 	}
@@ -248,14 +269,11 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	if t.drafted > 0 && t.steps > 0 {
 		s.TokensPerStep = float64(t.outputTokens) / float64(t.steps)
 	}
-	if t.reasoned {
-		s.Content = t.content.Dist()
-	}
-	if elapsed > 0 {
-		s.RequestsPerSec = float64(s.Outcomes[OK]) / elapsed.Seconds()
-		s.TokensPerSec = float64(s.OutputTokens+s.Pieces) / elapsed.Seconds()
-		s.Goodput = float64(t.good) / elapsed.Seconds()
-	}
+}
+
+// setHits sets how much of the prompts the cache had, and how much one without an end would have
+// had.
+func (t *Tally) setHits(s *Summary) {
 	s.HitRatio = -1
 	if t.cacheKnown && t.hitPrompt > 0 {
 		s.HitRatio = float64(s.CachedTokens) / float64(t.hitPrompt)
@@ -267,11 +285,4 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 			s.CeilingShare = float64(t.cachedTokens) / float64(t.ceiling)
 		}
 	}
-	if t.judged > 0 {
-		s.GoodRatio = float64(t.good) / float64(t.judged)
-	}
-	if s.Requests > 0 {
-		s.ErrorRatio = float64(s.Errors()) / float64(s.Requests)
-	}
-	return s
 }

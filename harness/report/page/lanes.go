@@ -84,34 +84,20 @@ func newLanes(records []record.Record) *lanes {
 	lane, labels := assignLanes(run)
 	l.Packed = labels == nil
 	l.place(lane, labels)
-	inView := func(r *record.Record) bool {
-		return scale*float64(r.End-from) > 0 && scale*float64(r.Due-from) < l.Width-l.Left-14
-	}
-	paths := map[string]*strings.Builder{}
+	strokes := map[string]*strings.Builder{} // by part
 	for i, r := range run {
-		if !inView(r) {
-			continue
-		}
-		if lane[i] >= len(l.Rows) {
+		outside := scale*float64(r.End-from) <= 0 || scale*float64(r.Due-from) >= l.Width-l.Left-14
+		switch {
+		case outside:
+		case lane[i] >= len(l.Rows):
 			l.Hidden++
-			continue
+		default:
+			l.draw(r, l.Rows[lane[i]].Y, x, strokes)
 		}
-		y := l.Rows[lane[i]].Y
-		for _, p := range pieces(r) {
-			if paths[p.part] == nil {
-				paths[p.part] = new(strings.Builder)
-			}
-			writePoint(paths[p.part], 'M', x(p.from), y)
-			fmt.Fprintf(paths[p.part], "H%g", max(x(p.to), x(p.from)+0.6))
-		}
-		if r.Outcome != record.OK {
-			l.Failures = append(l.Failures, laneFailure{x(r.End), y})
-		}
-		l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
 	}
 	for _, name := range []string{report.PartNetwork, report.PartWait, report.PartQueue,
 		report.PartPrefill, report.PartDecode, partLost} {
-		if p := paths[name]; p != nil {
+		if p := strokes[name]; p != nil {
 			l.Parts = append(l.Parts, lanePart{name, p.String()})
 		}
 	}
@@ -120,6 +106,22 @@ func newLanes(records []record.Record) *lanes {
 		return l.Left + scale*v*1e9
 	})
 	return l
+}
+
+// draw draws a request in the lane at y.
+func (l *lanes) draw(r *record.Record, y float64, x func(time.Duration) float64,
+	strokes map[string]*strings.Builder) {
+	for _, p := range pieces(r) {
+		if strokes[p.part] == nil {
+			strokes[p.part] = new(strings.Builder)
+		}
+		writePoint(strokes[p.part], 'M', x(p.from), y)
+		fmt.Fprintf(strokes[p.part], "H%g", max(x(p.to), x(p.from)+0.6))
+	}
+	if r.Outcome != record.OK {
+		l.Failures = append(l.Failures, laneFailure{x(r.End), y})
+	}
+	l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
 }
 
 // worstRequest is the slowest of the requests that failed, or else of all that were neither refused

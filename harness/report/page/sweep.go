@@ -44,13 +44,6 @@ func newSweepChart(w report.Sweep) sweepChart {
 		Top: 42, Bottom: 270,
 		Levels: map[string]string{"rate": "requests offered a second",
 			"concurrency": "agents at a time"}[w.Kind]}
-	first, last := w.Points[0].Level, w.Points[len(w.Points)-1].Level
-	at := func(level float64) float64 { return px(c.Left + (c.Right-c.Left-10)*level/last) }
-	if last/first >= 16 { // levels of a geometric sweep stand evenly
-		at = func(level float64) float64 {
-			return px(c.Left + 12 + (c.Right-c.Left-22)*math.Log(level/first)/math.Log(last/first))
-		}
-	}
 	top, lo, hi := 0.0, never, time.Duration(0)
 	for _, p := range w.Points {
 		top = max(top, p.ReqPerS)
@@ -69,9 +62,8 @@ func newSweepChart(w report.Sweep) sweepChart {
 	c.Throughput, c.Latency = linearTicks(top, 5, "", up), y.ticks()
 	var answered, good, offered, p50, p95 strings.Builder
 	op := byte('M')
-	lastX := math.Inf(-1)
 	for i, p := range w.Points {
-		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)),
+		m := sweepMark{X: c.x(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)),
 			P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never,
 			Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee && !w.Open, Text: p.Text}
 		if v, ok := newInterval(p.E2E, 0.95, y); ok {
@@ -90,16 +82,36 @@ func newSweepChart(w report.Sweep) sweepChart {
 			writePoint(&offered, op, m.X, up(p.Offered))
 		}
 		op = 'L'
-		if m.X-lastX >= 34 || i == len(w.Points)-1 {
-			if i == len(w.Points)-1 && m.X-lastX < 34 && len(c.X) > 0 {
-				c.X = c.X[:len(c.X)-1]
-			}
-			c.X = append(c.X, tick{m.X, strconv.FormatFloat(p.Level, 'g', 3, 64)})
-			lastX = m.X
-		}
 		c.Marks = append(c.Marks, m)
 	}
+	c.X = c.levelTicks()
 	c.Rate, c.Goodput, c.Offered, c.P50, c.P95 = answered.String(), good.String(), offered.String(),
 		p50.String(), p95.String()
 	return c
+}
+
+// x is where a level stands. Those of a geometric sweep stand evenly.
+func (c *sweepChart) x(level float64) float64 {
+	first, last := c.Points[0].Level, c.Points[len(c.Points)-1].Level
+	if last/first >= 16 {
+		return px(c.Left + 12 + (c.Right-c.Left-22)*math.Log(level/first)/math.Log(last/first))
+	}
+	return px(c.Left + (c.Right-c.Left-10)*level/last)
+}
+
+// levelTicks name the levels, the last one always, as far as there is room between them.
+func (c *sweepChart) levelTicks() (ticks []tick) {
+	const room = 34
+	for i, p := range c.Points {
+		t := tick{c.x(p.Level), strconv.FormatFloat(p.Level, 'g', 3, 64)}
+		near := len(ticks) > 0 && t.At-ticks[len(ticks)-1].At < room
+		if near && i < len(c.Points)-1 {
+			continue
+		}
+		if near {
+			ticks = ticks[:len(ticks)-1]
+		}
+		ticks = append(ticks, t)
+	}
+	return ticks
 }
