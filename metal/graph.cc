@@ -69,6 +69,51 @@ array ls_model::graph_rope(const Rope &rope, array x, const array &positions) co
                         array(wavelengths.data(), {rotated / 2}, mx::float32));
 }
 
+// Writes the new keys and values, kv_heads x tokens x head_dim, into the caches of a layer.
+void ls_model::graph_store(Layer &l, const array &k, const array &v, const Batch &batch) const {
+  const auto put = [&](std::optional<array> &cache, const array &x, int first, const Run &r) {
+    const int heads = config.kv_heads, dim = config.head_dim;
+    array vectors =
+        mx::astype(mx::slice(x, {0, first, 0}, {heads, first + r.count, dim}), kv_dtype);
+    array old = std::move(*cache);
+    cache = mx::slice_update(old, vectors, mx::Shape{0, r.cell, 0},
+                             mx::Shape{heads, r.cell + r.count, dim});
+  };
+  for (const Batch::Seq &s : batch.seqs) {
+    int first = s.first;
+    for (const Run &r : batch.runs(s, l.sliding, s.start, s.start + s.len)) {
+      put(l.keys, k, first, r);
+      put(l.values, v, first, r);
+      first += r.count;
+    }
+  }
+}
+
+// The attention of one sequence, from all queries of the batch, heads x tokens x head_dim, to its
+// own tokens x (heads x head_dim).
+array ls_model::graph_attend_sequence(const Layer &l, const array &q, const Batch &batch,
+                                      const Batch::Seq &s) const {
+  const int dim = config.head_dim, hi = s.start + s.len;
+  const int lo = l.sliding ? std::max(0, s.start - config.window + 1) : 0;
+  const auto runs = batch.runs(s, l.sliding, lo, hi);
+  array qs =
+      mx::expand_dims(mx::slice(q, {0, s.first, 0}, {config.heads, s.first + s.len, dim}), 0);
+  array ks = mx::astype(mx::expand_dims(gather(*l.keys, runs), 0), q.dtype());
+  array vs = mx::astype(mx::expand_dims(gather(*l.values, runs), 0), q.dtype());
+  // A single token sees all of lo..hi-1, so it needs no mask.
+  std::optional<array> mask;
+  if (s.len > 1) {
+    mask = causal_mask(s, lo, l.sliding ? config.window : 0);
+  }
+  array a = config.attention_cap > 0
+                ? capped_attention(qs, ks, vs, config, mask)
+                : mx::fast::scaled_dot_product_attention(qs, ks, vs, config.attention_scale,
+                                                         mask ? "array" : "", mask);
+  return mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim});
+}
+
+// The attention of a layer, from projections, tokens x (heads x head_dim), to the same of the heads'
+// outputs.
 array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &batch) const {
   const int n = int(batch.tokens.size()), dim = config.head_dim;
   const array positions(batch.positions.data(), {n}, mx::int32);
@@ -95,42 +140,10 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
 
   // All writes come before any read, because MLX would copy the whole cache for a write while a
   // view of it is alive.
-  for (const Batch::Seq &s : batch.seqs) {
-    int t = s.first;
-    for (const Run &r : batch.runs(s, l.sliding, s.start, s.start + s.len)) {
-      const auto put = [&](std::optional<array> &cache, const array &x) {
-        array vectors =
-            mx::astype(mx::slice(x, {0, t, 0}, {config.kv_heads, t + r.count, dim}), kv_dtype);
-        array old = std::move(*cache);
-        cache = mx::slice_update(old, vectors, mx::Shape{0, r.cell, 0},
-                                 mx::Shape{config.kv_heads, r.cell + r.count, dim});
-      };
-      put(l.keys, k);
-      put(l.values, v);
-      t += r.count;
-    }
-  }
-
+  graph_store(l, k, v, batch);
   std::vector<array> out;
   for (const Batch::Seq &s : batch.seqs) {
-    const int hi = s.start + s.len;
-    const int lo = l.sliding ? std::max(0, s.start - config.window + 1) : 0;
-    const auto runs = batch.runs(s, l.sliding, lo, hi);
-    array qs =
-        mx::expand_dims(mx::slice(q, {0, s.first, 0}, {config.heads, s.first + s.len, dim}), 0);
-    array ks = mx::astype(mx::expand_dims(gather(*l.keys, runs), 0), q.dtype());
-    array vs = mx::astype(mx::expand_dims(gather(*l.values, runs), 0), q.dtype());
-    // A single token sees all of lo..hi-1, so it needs no mask.
-    std::optional<array> mask;
-    if (s.len > 1) {
-      mask = causal_mask(s, lo, l.sliding ? config.window : 0);
-    }
-    array a = config.attention_cap > 0
-                  ? capped_attention(qs, ks, vs, config, mask)
-                  : mx::fast::scaled_dot_product_attention(qs, ks, vs, config.attention_scale,
-                                                           mask ? "array" : "", mask);
-    out.push_back(
-        mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim}));
+    out.push_back(graph_attend_sequence(l, q, batch, s));
   }
   return out.size() == 1 ? out[0] : mx::concatenate(out, 0);
 }
@@ -182,6 +195,19 @@ void ls_model::graph_step(const Batch &batch, const std::vector<Output> &outputs
   graph_head(graph_layers(h, batch), outputs);
 }
 
+// Some rows of x, in their order.
+static array take(const array &x, const std::vector<int> &rows) {
+  const int n = int(rows.size());
+  return n == x.shape(0) ? x : mx::take(x, array(rows.data(), {n}, mx::int32), 0);
+}
+
+// The place of the largest finite number of each row, the first of equals, -1 where none is finite.
+static array largest(const array &x) {
+  const array finite = mx::isfinite(x); // MLX's argmax prefers NaN
+  const array place = mx::argmax(mx::where(finite, x, array(-INFINITY)), 1);
+  return mx::where(mx::any(finite, 1), mx::astype(place, mx::int32), array(-1));
+}
+
 // Evaluates a step: the caches, and the head on the rows of h that outputs name.
 void ls_model::graph_head(const array &h, const std::vector<Output> &outputs) const {
   std::vector<array> out;
@@ -198,11 +224,6 @@ void ls_model::graph_head(const array &h, const std::vector<Output> &outputs) co
     tokens.push_back(outputs[i].token);
     (outputs[i].logits != nullptr ? rows : picks).push_back(int(i));
   }
-  const auto take = [](const array &x, const std::vector<int> &at) {
-    return int(at.size()) == x.shape(0)
-               ? x
-               : mx::take(x, array(at.data(), {int(at.size())}, mx::int32), 0);
-  };
   const array x = mx::take(h, array(tokens.data(), {int(tokens.size())}, mx::int32), 0);
   array all =
       mx::astype((head ? *head : embed)(mx::fast::rms_norm(x, norm, config.eps)), mx::float32);
@@ -214,11 +235,7 @@ void ls_model::graph_head(const array &h, const std::vector<Output> &outputs) co
     out.push_back(logits.emplace(take(all, rows)));
   }
   if (!picks.empty()) {
-    // MLX's argmax prefers NaN, and of equals it takes the first.
-    const array x = take(all, picks), finite = mx::isfinite(x);
-    const array place = mx::argmax(mx::where(finite, x, array(-INFINITY)), 1);
-    out.push_back(
-        best.emplace(mx::where(mx::any(finite, 1), mx::astype(place, mx::int32), array(-1))));
+    out.push_back(best.emplace(largest(take(all, picks))));
   }
   mx::eval(out);
   for (size_t i = 0; i < rows.size(); i++) {

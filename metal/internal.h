@@ -245,6 +245,10 @@ private:
   ls::array graph_mixture(const ls::Layer &layer, const ls::array &x) const;
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v,
                          const ls::Batch &batch) const;
+  ls::array graph_attend_sequence(const ls::Layer &layer, const ls::array &q,
+                                  const ls::Batch &batch, const ls::Batch::Seq &s) const;
+  void graph_store(ls::Layer &layer, const ls::array &k, const ls::array &v,
+                   const ls::Batch &batch) const;
   ls::array graph_rope(const ls::Rope &rope, ls::array x, const ls::array &positions) const;
 };
 

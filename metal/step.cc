@@ -154,7 +154,17 @@ private:
     });
   }
 
-  // The same with the experts that the router chooses for each row. A row's result is the same to
+  // Which rows go to which expert.
+  struct Routes {
+    struct Place {
+      int row, slot; // the slots of a row are its experts in their order
+      float share;
+    };
+    std::vector<std::vector<Place>> of; // by expert
+    std::vector<int> used;              // experts that have rows
+  };
+
+  // Like mlp, with the experts that the router chooses for each row. A row's result is the same to
   // the last bit whatever the other rows are: its products are, and what its experts make of it is
   // added up in the order of the experts.
   void mixture(const Layer &l, float *h, int rows) {
@@ -173,61 +183,62 @@ private:
     const Routes routes = choose(scores.data(), rows);
 
     s.y.resize(size_t(rows) * k * n); // by row, what each of its experts makes of it
-    auto expert = [&](int i) {
-      static thread_local Operand in; // threads of the pool never end
-      static thread_local Unit unit;
-      static thread_local std::vector<float> y;
+    auto run = [&](int i) {
       const int id = routes.used[i];
-      const MLP &m = l.experts[id];
-      const std::vector<Routes::Place> &places = routes.of[id];
-      const int count = int(places.size());
-      in.fill(count, n, {&m.gate, &m.up},
-              [&](int r, float *) { return x.data() + size_t(places[r].row) * n; });
-      gated(m, in, count, unit);
-      y.resize(size_t(count) * n);
-      unit.inner.multiply({{&m.down, y.data()}});
-      for (int r = 0; r < count; r++) {
-        float *to = s.y.data() + (size_t(places[r].row) * k + places[r].slot) * n;
-        for (int j = 0; j < n; j++) {
-          to[j] = y[size_t(r) * n + j] * places[r].share;
-        }
-      }
+      expert(l.experts[id], routes.of[id], x.data(), s.y.data());
     };
     // A thread takes whole experts where there are enough of them; otherwise all threads share one.
     const int used = int(routes.used.size());
     if (used >= 2 * Pool::shared().threads()) {
-      Pool::shared().run(used, expert);
+      Pool::shared().run(used, run);
     } else {
       for (int i = 0; i < used; i++) {
-        expert(i);
+        run(i);
       }
     }
+    add_experts(l, s.y.data(), x.data(), h, rows);
+  }
+
+  // Computes the rows of one expert, each times its share, from x, rows x hidden, to y, rows x slots
+  // x hidden.
+  void expert(const MLP &m, const std::vector<Routes::Place> &places, const float *x, float *y) {
+    static thread_local Operand in; // threads of the pool never end
+    static thread_local Unit unit;
+    static thread_local std::vector<float> own;
+    const int n = c_.hidden, k = c_.active_experts, count = int(places.size());
+    in.fill(count, n, {&m.gate, &m.up},
+            [&](int r, float *) { return x + size_t(places[r].row) * n; });
+    gated(m, in, count, unit);
+    own.resize(size_t(count) * n);
+    unit.inner.multiply({{&m.down, own.data()}});
+    for (int r = 0; r < count; r++) {
+      float *to = y + (size_t(places[r].row) * k + places[r].slot) * n;
+      for (int j = 0; j < n; j++) {
+        to[j] = own[size_t(r) * n + j] * places[r].share;
+      }
+    }
+  }
+
+  // Adds what the experts of each row made of it, y, to h. The sums take the place of x, which the
+  // experts have read.
+  void add_experts(const Layer &l, float *y, float *x, float *h, int rows) {
+    const int n = c_.hidden, k = c_.active_experts;
     each_row(rows, [&](int r) {
-      float *sum = s.y.data() + size_t(r) * k * n;
+      float *sum = y + size_t(r) * k * n;
       for (int slot = 1; slot < k; slot++) {
         add_row(sum + size_t(slot) * n, sum, n);
       }
-      std::copy_n(sum, n, x.data() + size_t(r) * n); // the experts have read this row already
+      std::copy_n(sum, n, x + size_t(r) * n);
     });
-    sum_parts(x.data(), size_t(rows) * n);
+    sum_parts(x, size_t(rows) * n);
     each_row(rows, [&](int r) {
-      float *sum = x.data() + size_t(r) * n;
+      float *sum = x + size_t(r) * n;
       if (l.post_mlp_norm) {
         norm_row(sum, l.post_mlp_norm->data<float>(), sum, n, c_.eps);
       }
       add_row(sum, h + size_t(r) * n, n);
     });
   }
-
-  // Which rows go to which expert.
-  struct Routes {
-    struct Place {
-      int row, slot; // the slots of a row are its experts in their order
-      float share;
-    };
-    std::vector<std::vector<Place>> of; // by expert
-    std::vector<int> used;              // experts that have rows
-  };
 
   // Chooses for each row the experts of the largest scores, of equals the first ones.
   Routes choose(float *scores, int rows) const {
