@@ -99,8 +99,8 @@ func (m *measurement) collect(r *measuredRun) {
 	}
 }
 
-// close ends a run's accounts: what was counted meanwhile, its tokens counted again, its warm-up cut
-// off. err is what came of the execution, and is returned together with what goes wrong here.
+// close ends a run's accounts: what was counted meanwhile, its tokens counted again, its warm-up
+// cut off. err is what came of the execution, and is returned together with what goes wrong here.
 func (m *measurement) close(ctx context.Context, r *measuredRun, err error) error {
 	r.Window = record.NewWindow(r.from, r.begun, m.client.Since(), m.ledger())
 	if m.plan.Maintain != nil || !m.plan.Share.Whole() {

@@ -176,8 +176,8 @@ func (c *compiler) numeric(v interval) symbol {
 	return sym
 }
 
-// between compiles the numbers of an interval: those from 0 on, and behind a minus the magnitudes of
-// the others.
+// between compiles the numbers of an interval: those from 0 on, and behind a minus the magnitudes
+// of the others.
 func (c *compiler) between(v interval) symbol {
 	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1}
 	n.setMultiples(v)

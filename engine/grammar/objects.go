@@ -378,9 +378,9 @@ func (c *compiler) patterned(f *conjunction) (with *node, err error) {
 	return with, nil
 }
 
-// otherProperties returns the schemas of properties that are not named and match no pattern of with.
-// It leaves out those beside patterns of another schema, which are not held: such a schema says
-// nothing of the names that its own patterns match.
+// otherProperties returns the schemas of properties that are not named and match no pattern of
+// with. It leaves out those beside patterns of another schema, which are not held: such a schema
+// says nothing of the names that its own patterns match.
 func (f *conjunction) otherProperties(with *node) (list []*node) {
 	for _, n := range f.nodes {
 		if n != with && n.get("patternProperties").size() > 0 {

@@ -29,8 +29,8 @@ func (s Session) Center() float64 {
 // These are the parts of the model that are not learned.
 const (
 	// layout is by how much two builds differ that do the same, because their code came to lie
-	// elsewhere: the standard deviation of the logarithm. Measuring one build again does not average
-	// it out.
+	// elsewhere: the standard deviation of the logarithm. Measuring one build again does not
+	// average it out.
 	layout = 0.005
 	// levels is how many values of a level are told apart.
 	levels = 161
@@ -172,7 +172,8 @@ func (b *belief) update() {
 // learnNoise finds the scale of the rounds and the range of levels, and the sessions' likelihoods
 // where either is another one than before.
 func (b *belief) learnNoise() {
-	// A median of differences does not mind outliers. The few of 2 % stand for what is known before.
+	// A median of differences does not mind outliers. The few of 2 % stand for what is known
+	// before.
 	apart := []float64{0.02, 0.02, 0.02}
 	lo, hi := 0.0, 0.10
 	for _, s := range b.sessions {

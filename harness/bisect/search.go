@@ -23,13 +23,13 @@ type Search struct {
 	// Rounds is how many a session has.
 	Rounds int
 
-	// Build builds a commit. The text is the same for two builds that are the same program, "" where
-	// that is not known. A [*SkipError] says that it cannot be built; any other error ends the
-	// search.
+	// Build builds a commit. The text is the same for two builds that are the same program, ""
+	// where that is not known. A [*SkipError] says that it cannot be built; any other error ends
+	// the search.
 	Build func(ctx context.Context, commit int) (program string, err error)
-	// Measure measures a commit that was built against the good one and returns the logarithms of how
-	// many times as bad it was in each round. A [*SkipError] says that it cannot be measured; any
-	// other error ends the search.
+	// Measure measures a commit that was built against the good one and returns the logarithms of
+	// how many times as bad it was in each round. A [*SkipError] says that it cannot be measured;
+	// any other error ends the search.
 	Measure func(ctx context.Context, commit int) ([]float64, error)
 
 	// Earlier are sessions of a search that ended before, which this one continues.
@@ -73,8 +73,8 @@ type search struct {
 }
 
 // Run searches until it has found the commits, has shown that there is no change or that no single
-// commit makes it, or has spent the budget. An error, as of a context that ends, comes with what was
-// found until then.
+// commit makes it, or has spent the budget. An error, as of a context that ends, comes with what
+// was found until then.
 func (s Search) Run(ctx context.Context) (*Result, error) {
 	if s.Commits < 2 {
 		return nil, errors.New("bisect: want two commits or more")

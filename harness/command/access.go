@@ -63,9 +63,9 @@ func (o *accessOptions) flags(f *flagSet) {
 	f.BoolVar(&o.insecure, "insecure", false, "do not check an https server's certificate")
 }
 
-// with has the fields and headers of a scenario as well; those of the command line take the place
-// of its fields.
-func (o *accessOptions) with(body load.Body, headers []load.Header) {
+// add adds the fields and headers that a scenario wants. A field that the command line sets keeps
+// the value that it has there.
+func (o *accessOptions) add(body load.Body, headers []load.Header) {
 	for _, f := range body {
 		if !slices.ContainsFunc(o.body, func(g load.Field) bool { return g.Name == f.Name }) {
 			o.body = append(o.body, f)
@@ -74,7 +74,8 @@ func (o *accessOptions) with(body load.Body, headers []load.Header) {
 	o.headers = slices.Concat(headers, o.headers)
 }
 
-// target is a server with what it wants, at an address, or one that is started with flags of serve.
+// target returns the server at an address, or the one that is started with the flags of serve, with
+// what it wants of its clients.
 func (o *accessOptions) target(address string, serve []string) (harness.Target, error) {
 	t := harness.Target{URL: address, API: o.api, Forms: o.forms, Body: o.body, Headers: o.headers}
 	var err error
@@ -108,8 +109,9 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	return t, nil
 }
 
-// chooseAPI gives a target without an API, which is there already, the first that it has, and the
-// forms of what was recorded that it has. Where an API is given, all is asked in that.
+// chooseAPI finds out which APIs a running server has. It gives a target without an API the first
+// of them, and of the forms in which traffic was recorded those that the server has. Where an API
+// is given, everything is asked in that.
 func chooseAPI(ctx context.Context, t *harness.Target) (err error) {
 	forms := t.Forms
 	if t.Forms = nil; t.API != "" {

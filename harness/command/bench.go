@@ -130,7 +130,7 @@ func (o *benchOptions) ofAgents() bool {
 	return !slices.ContainsFunc(o.loads, func(l load.Load) bool { return !scenario.IsAgents(l.Name) })
 }
 
-// repetitions are those of a run, in words.
+// repetitions says how often a run repeats each scenario.
 func (o *benchOptions) repetitions() string {
 	if o.ofAgents() {
 		return ""
@@ -225,7 +225,7 @@ func (o *benchOptions) sizes(f *flagSet) {
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "max tokens of an answer")
 }
 
-// checkAmounts refuses what is no measurement.
+// checkAmounts refuses numbers of requests and runs that cannot be measured.
 func (o *benchOptions) checkAmounts() error {
 	for _, v := range []struct {
 		name string
@@ -315,7 +315,7 @@ func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, jour
 	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain,
 		Write: m.results.rest(o.answers), Journal: journal.addRecords,
 		JournalSamples: journal.addSamples, Tokens: o.tokens}
-	m.plan(&plan)
+	m.setCrew(&plan)
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()

@@ -183,7 +183,7 @@ func (o *bisectOptions) conclude(ctx context.Context, e *env, r *bisect.Result, 
 	return errors.Join(r.Write(e.stdout, o.commits, o.subject(), o.effect), err)
 }
 
-// goOn says how to continue.
+// goOn returns the command line that continues a search whose budget is spent.
 func (o *bisectOptions) goOn(r *bisect.Result) string {
 	more := "-budget"
 	if r.More > 0 {
@@ -265,7 +265,7 @@ func (o *bisectOptions) targets() (func(int) harness.Target, func(string) (int, 
 // readJournal reads what an earlier search of the same kept in -out.
 func (o *bisectOptions) readJournal() error {
 	last := o.commits[len(o.commits)-1]
-	o.journal = bisectJournal{Good: o.commits[0].Hash, Bad: last.Hash, Measured: o.measured()}
+	o.journal = bisectJournal{Good: o.commits[0].Hash, Bad: last.Hash, Measured: o.conditions()}
 	text, err := os.ReadFile(o.journalFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -287,8 +287,8 @@ func (o *bisectOptions) readJournal() error {
 
 func (o *bisectOptions) journalFile() string { return filepath.Join(o.out, "bisect.json") }
 
-// measured is what has to be the same for sessions to belong to one search.
-func (o *bisectOptions) measured() string {
+// conditions says what is measured, and how. Sessions belong to one search if it is the same.
+func (o *bisectOptions) conditions() string {
 	parts := []string{o.subject(), fmt.Sprintf("%d rounds", o.rounds),
 		o.bench.loads[0].Identity().Text(), "build " + o.build}
 	if o.start != "" {
@@ -299,7 +299,7 @@ func (o *bisectOptions) measured() string {
 	return strings.Join(append(parts, o.bench.serve...), ", ")
 }
 
-// earlier are the sessions of the journal.
+// earlier returns the sessions that the journal has of commits of this search.
 func (o *bisectOptions) earlier() []bisect.Session {
 	var all []bisect.Session
 	for _, s := range o.journal.Sessions {
@@ -449,7 +449,7 @@ func parseBisect(e *env, args []string) (*bisectOptions, error) {
 	return o, o.check(*scenarioName)
 }
 
-// check refuses what is no search.
+// check refuses flags that leave nothing to search for.
 func (o *bisectOptions) check(scenarioName string) (err error) {
 	b := &o.bench
 	if o.good == "" {

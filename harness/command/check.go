@@ -184,8 +184,8 @@ func (o *checkOptions) verdict(findings []audit.Finding) *verdict.Verdict {
 	return &verdict.Verdict{Name: "check", Sections: []verdict.Section{s}}
 }
 
-// remember gives a server that is started here a folder for its agents' memories, unless it has
-// one: they must survive its restart.
+// remember gives a server that is started here a folder for its agents' memories, which must
+// survive its restart, unless its flags name one.
 func (o *checkOptions) remember(memories string) error {
 	has := slices.ContainsFunc(o.serve, func(flag string) bool {
 		return strings.HasPrefix(strings.TrimLeft(flag, "-"), "agents-dir")

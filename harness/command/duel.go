@@ -35,8 +35,8 @@ type duel struct {
 
 var sideNames = [2]string{"base", "head"}
 
-// flags declares those of a measurement. The function it returns is called after parsing and tells
-// whether there is one.
+// flags declares the flags of gate that make it measure. The function that it returns checks them
+// after parsing, and reports whether gate is to measure.
 func (d *duel) flags(f *flagSet) func(aa bool) (bool, error) {
 	o := &d.bench
 	var urls, commands [2]string
@@ -169,8 +169,8 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	return nil
 }
 
-// invalid is why what was measured shows nothing unless it shows a server that got worse: the
-// client could explain that much.
+// invalid returns the error of a measurement that is disturbed by its own client, or nil. Such a
+// measurement can show no more than that a server got worse.
 func (d *duel) invalid() error {
 	if d == nil || len(d.reasons) == 0 {
 		return nil
@@ -179,7 +179,7 @@ func (d *duel) invalid() error {
 		"invalid: %s", d.reasons[0])}
 }
 
-// explain says of a failure that it was Ctrl-C, where it was, and gives it its exit code.
+// explain returns a failure with its exit code; that of a measurement that was interrupted says so.
 func (d *duel) explain(ctx context.Context, err error) error {
 	var start *harness.StartError
 	switch {
@@ -214,7 +214,7 @@ func (d *duel) logs() ([]*os.File, error) {
 	return files, nil
 }
 
-// meet finds out who the two are before any load is sent.
+// meet finds out which servers the two sides are, before any load is sent.
 func (d *duel) meet(ctx context.Context, e *env) error {
 	for i := range d.targets {
 		t := &d.targets[i]
@@ -258,7 +258,7 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 	return nil
 }
 
-// report makes of one side what bench would have.
+// report makes the report that bench would make of one side.
 func (d *duel) report(side int) *report.Report {
 	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start,
 		Interleaved: true, Generator: d.client, Workload: d.bench.workload(d.targets[side])}

@@ -185,8 +185,8 @@ func (o *historyOptions) read(ctx context.Context) (*history.History, error) {
 	return h, nil
 }
 
-// repository opens the one that knows the commits. It is nil where the path is in none and nothing
-// asks for one.
+// repository opens the git repository of the commits. It returns nil if the path is in none and no
+// flag needs one.
 func (o *historyOptions) repository(ctx context.Context) (*history.Repository, error) {
 	if _, err := os.Stat(o.path); err != nil && !o.git && o.add == "" {
 		return nil, usageError("%w", err)
@@ -209,7 +209,8 @@ func (o *historyOptions) repository(ctx context.Context) (*history.Repository, e
 	return nil, usageError("%w", err)
 }
 
-// existing is the nearest folder of a path that there is: a file of git's history may be gone.
+// existing returns the nearest folder above a path that exists: a file that git's history has may
+// be gone.
 func existing(path string) string {
 	for {
 		info, err := os.Stat(path)
@@ -220,7 +221,7 @@ func existing(path string) string {
 	}
 }
 
-// cut leaves the changes of commits after a revision.
+// cut removes the changes that commits up to a revision have brought.
 func (o *historyOptions) cut(ctx context.Context, repo *history.Repository,
 	h *history.History) error {
 	c, err := repo.Commit(ctx, o.since)

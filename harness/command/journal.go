@@ -17,18 +17,18 @@ import (
 	"loadstone/harness/verify"
 )
 
-// While a load runs, its records go to a journal, half a second late at most, the samples of the
-// server to another, and what else is known of the measurement is beside them. All are gone when
-// everything is written. Where the program was killed, or there was no room, report makes the
-// report of them.
+// These are the files of a journal: the records of a load while it runs, half a second late at
+// most, the samples of the server, and what else is known of the measurement. They are removed when
+// the results are written. If the program was killed, or the disk was full, loadstone report makes
+// the report from them.
 const (
 	journalFile = "records.part.jsonl"
 	samplesFile = "samples.part.jsonl"
 	headFile    = "results.part.json"
 )
 
-// A journal takes down what is measured while it is measured. One that cannot be written, as on a
-// full disk, is said once; all is in memory as well.
+// A journal keeps on disk what has been measured so far. The measurement has it in memory as well,
+// so a journal that cannot be written, as on a full disk, costs one note.
 type journal struct {
 	results *results
 	env     *env
@@ -39,8 +39,8 @@ type journal struct {
 	began, failed    bool
 }
 
-// journal begins a measurement's. What an earlier one left in the folder is taken away once there
-// is something to write.
+// journal begins the journal of a measurement. Results of an earlier measurement in the folder are
+// removed once there is something to write.
 func (r *results) journal(e *env, rep *report.Report, answers bool) (*journal, error) {
 	r.removeJournal()
 	if err := writeFile(r.path(headFile), rep.WriteJSON); err != nil {
@@ -80,7 +80,7 @@ func (j *journal) addSamples(batch []record.Sample) {
 	})
 }
 
-// write calls what writes to one of the files, until that has failed.
+// write calls lines, which writes to one of the files, unless an earlier call has failed.
 func (j *journal) write(lines func() error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -98,8 +98,8 @@ func (j *journal) write(lines func() error) {
 	}
 }
 
-// appendLines writes what edit makes of values, as lines of JSON. Where there is no room for all,
-// those that fit stay, in whole lines.
+// appendLines writes values, as edit changes them, as lines of JSON. On a full disk it keeps the
+// lines that fit, and no part of a line.
 func appendLines[T any](f *os.File, values []T, edit func(T) T) error {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)

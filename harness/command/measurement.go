@@ -19,7 +19,8 @@ import (
 	"loadstone/harness/workers"
 )
 
-// measurementOptions are what bench and run have in common: the server, and what is kept of it.
+// measurementOptions are the flags that bench and run share: which server is measured, and what is
+// written of it.
 type measurementOptions struct {
 	targetOptions
 	out     string
@@ -43,7 +44,7 @@ func (o *measurementOptions) flags(f *flagSet, verb string) {
 		"then exports those of all requests")
 }
 
-// settle is that of the target, and reads the key that signs.
+// settle checks the flags after parsing, and reads the key that signs the results.
 func (o *measurementOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
 	if err := errors.Join(o.seal.settle(), o.crew.settle(set)); err != nil {
 		return err
@@ -62,7 +63,8 @@ func goodputFlag(f *flagSet, o *load.Objective) {
 	})
 }
 
-// A measurement is one of a server, from its start to the last file of results.
+// A measurement is all that bench or run does with one server, from starting it to writing the last
+// file of results.
 type measurement struct {
 	options *measurementOptions
 	target  *target
@@ -77,8 +79,8 @@ type measurement struct {
 	used  time.Duration // processor time of this program before it
 }
 
-// begin makes the folder for the results, finds the workers, where there are to be any, and finds
-// the server, or starts it. name comes before the time in the folder's name.
+// begin finds the workers, if the flags want any, makes the folder for the results, and finds the
+// server or starts it. name comes before the time in the folder's name.
 func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
 	crew, err := o.crew.call(ctx)
 	if err != nil {
@@ -123,7 +125,7 @@ func closeCrew(c *workers.Coordinator) {
 	}
 }
 
-// tellNoMetrics says what a server has in place of metrics.
+// tellNoMetrics writes a note if the server has no metrics, with what it answered instead.
 func tellNoMetrics(e *env, c *client.Client) {
 	if why := c.NoMetrics(); why != "" {
 		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its "+
@@ -131,8 +133,8 @@ func tellNoMetrics(e *env, c *client.Client) {
 	}
 }
 
-// end stops the server and, where results were written, seals them: only now its logs are whole. An
-// error of that becomes the measurement's where it has none.
+// end stops the server, after which its logs are whole, and then seals the results if they were
+// written. If that fails, and nothing has failed before, failure is set to the error.
 func (m *measurement) end(e *env, failure *error) {
 	closeCrew(m.crew)
 	m.client.Close()
@@ -145,9 +147,10 @@ func (m *measurement) end(e *env, failure *error) {
 	}
 }
 
-// loading is called when the load begins, loaded when it has ended.
+// loading notes that the load begins.
 func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
+// loaded notes that the load has ended: how busy its client was, and what the server has used.
 func (m *measurement) loaded() {
 	m.client.Close() // its connections may be all the files that can be open, and results are files
 	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() /
@@ -164,15 +167,16 @@ func (m *measurement) loaded() {
 	}
 }
 
-// plan makes the workers those of a plan.
-func (m *measurement) plan(p *harness.Plan) {
+// setCrew lets the workers, if there are any, carry out a plan.
+func (m *measurement) setCrew(p *harness.Plan) {
 	if m.crew != nil {
 		p.Crew = m.crew
 	}
 }
 
-// largestPart are the records of the worker with the largest part of a load: the first. The client
-// is measured by what one process of it did.
+// largestPart returns the records of the worker with the largest part of a load, which is the first
+// one, or all records if there are no workers. The client is measured by the load that one of its
+// processes has sent.
 func (m *measurement) largestPart(l *load.Load, records []record.Record) []record.Record {
 	if m.crew == nil {
 		return records
@@ -180,8 +184,8 @@ func (m *measurement) largestPart(l *load.Load, records []record.Record) []recor
 	return harness.OfShare(l, load.Share{Of: m.crew.Size()}, records)
 }
 
-// keep writes and prints what was measured, in any case, and returns what went wrong first: the
-// measurement, which is failure, the files, or what the records say that must never be.
+// keep writes and prints what was measured, even after a failure, and returns the first error: the
+// failure, that of a file, or that of records which violate what must always hold.
 func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failure error) error {
 	r := m.report
 	if failure != nil {
@@ -192,7 +196,7 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 		return m.results.giveUp(failure)
 	}
 	r.Proof = m.proof()
-	// What no file took, as of a disk that is full, is to be read at least.
+	// The results are printed even if no file could be written, as on a full disk.
 	err := m.results.write(r, m.options.answers)
 	m.written = err == nil
 	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
@@ -213,7 +217,8 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	return failure
 }
 
-// export sends the spans of all requests whose records are kept, and says how many.
+// export sends the spans of all requests whose records are kept to the collector, if a flag names
+// one, and writes how many they are.
 func (m *measurement) export(ctx context.Context, w io.Writer) error {
 	if m.options.otlp == "" {
 		return nil
@@ -230,8 +235,8 @@ func (m *measurement) export(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// unmet is the error that the report's outcomes come to; what is missed comes before what too few
-// requests leave open.
+// unmet returns an error with its exit code if a limit is missed, or else if too few requests were
+// measured to show that one holds.
 func unmet(r *report.Report, of string) error {
 	e := r.Unmet()
 	switch {

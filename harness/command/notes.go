@@ -11,7 +11,7 @@ import (
 	"loadstone/harness/scenario"
 )
 
-// tellSteady says where the beginning of a run is not like the rest of it.
+// tellSteady writes a note for each run whose beginning is not like the rest of it.
 func tellSteady(e *env, runs []record.Run, cut bool) {
 	for _, run := range runs {
 		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
@@ -29,7 +29,8 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 	}
 }
 
-// tellUnproven says what of the caches' state nothing shows, once for each scenario.
+// tellUnproven writes a note for each scenario whose caches may not have been in the state that it
+// asks for, since nothing shows that they were.
 func tellUnproven(w io.Writer, side string, runs []record.Run) {
 	told := map[string]bool{}
 	for i := range runs {
@@ -41,7 +42,7 @@ func tellUnproven(w io.Writer, side string, runs []record.Run) {
 	}
 }
 
-// tellUntil says how well the figure is known that ends the runs.
+// tellUntil writes a note of how precisely the figure is known that decides when runs end.
 func tellUntil(e *env, u *scenario.Until, runs []record.Run) {
 	if u == nil || len(runs) == 0 {
 		return
@@ -56,8 +57,8 @@ func tellUntil(e *env, u *scenario.Until, runs []record.Run) {
 	}
 }
 
-// beginning is the part of a run before the steady state. What was due at once, as in a closed
-// loop, has taken no time.
+// beginning describes the part of a run before the steady state: its requests, and its time, unless
+// they were all due at once, as in a closed loop.
 func beginning(s record.Steady) string {
 	if s.From < time.Millisecond {
 		return fmt.Sprintf("%d requests", s.Requests)

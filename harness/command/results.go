@@ -14,12 +14,12 @@ import (
 	"loadstone/harness/verify"
 )
 
-// results is the folder a measurement is written to.
+// results is the folder to which a measurement is written.
 type results struct {
 	dir       string
-	fresh     bool // made by us
+	fresh     bool // the folder did not exist before
 	serverLog *os.File
-	open      []*os.File // those of the journal, while there is one
+	open      []*os.File // the files of the journal, while there is one
 }
 
 func newResults(dir string) (*results, error) {
@@ -41,8 +41,8 @@ func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *results) closeLogs() { r.serverLog.Close() }
 
-// giveUp takes the folder away again: nothing was measured. Only what the server said before it
-// failed stays.
+// giveUp removes the folder of a measurement that measured nothing, if it was new. The log of a
+// server that has failed stays, and the error then names it.
 func (r *results) giveUp(err error) error {
 	r.removeJournal()
 	var coded *exitError
@@ -59,8 +59,8 @@ func (r *results) giveUp(err error) error {
 	return err
 }
 
-// write writes the raw records and every form of the report. Only when the records are all in their
-// file the journal is not needed any more.
+// write writes the raw records and every form of the report. It removes the journal once all
+// records are in their file.
 func (r *results) write(rep *report.Report, answers bool) error {
 	err := errors.Join(writeRecords(r.dir, rep, answers), r.appendRest())
 	if err == nil {
@@ -76,7 +76,7 @@ func (r *results) write(rep *report.Report, answers bool) error {
 	return errors.Join(err, writeForms(r.dir, rep))
 }
 
-// writeRecords writes what a report is made of.
+// writeRecords writes the records and samples that a report is made from.
 func writeRecords(dir string, rep *report.Report, answers bool) error {
 	var records []record.Record
 	var samples []record.Sample
@@ -88,15 +88,15 @@ func writeRecords(dir string, rep *report.Report, answers bool) error {
 		record.WriteSamples(filepath.Join(dir, "samples.jsonl"), samples))
 }
 
-// restFile is where a long load's records go that are not kept in memory, until the load has ended.
+// restFile has those records of a long load that are not kept in memory, until the load has ended.
 const restFile = "records.rest.jsonl"
 
-// rest is what writes them.
+// rest returns a function that writes records to restFile.
 func (r *results) rest(answers bool) func([]record.Record) error {
 	return func(batch []record.Record) error { return record.Append(r.path(restFile), batch, answers) }
 }
 
-// appendRest puts them after the others. Where not all can be written, they stay where they are.
+// appendRest appends the records of restFile to records.jsonl, and leaves restFile as it is.
 func (r *results) appendRest() error {
 	from, err := os.Open(r.path(restFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,8 +130,8 @@ func writeForms(dir string, rep *report.Report) error {
 	return errors.Join(failures...)
 }
 
-// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no
-// file, such as /dev/stdout, is written to.
+// writeFile replaces a file by what write writes, or on an error, as of a full disk, leaves it as
+// it was. What is not a regular file, such as /dev/stdout, it writes to directly.
 func writeFile(path string, write func(io.Writer) error) error {
 	part := path + ".part"
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -152,7 +152,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return fmt.Errorf("%s was not written: %w", path, err)
 }
 
-// printResults tells the results and where the files are.
+// printResults prints the results and the names of their files.
 func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 	if asJSON {
 		return rep.WriteJSON(e.stdout)

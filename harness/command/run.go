@@ -184,7 +184,7 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 		return nil, usageError("%w", err)
 	}
 	o.serve = append(slices.Clone(o.file.Serve), serve...)
-	o.access.with(o.file.Body, o.file.Headers)
+	o.access.add(o.file.Body, o.file.Headers)
 	o.access.forms = formsOf(o.file.Load.Sessions)
 	if err := o.override(set); err != nil {
 		return nil, err
@@ -300,7 +300,7 @@ func (o *runOptions) measure(ctx context.Context, e *env, m *measurement,
 		Share: o.share, Start: o.start,
 		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords,
 		JournalSamples: journal.addSamples, Tokens: o.tokens}
-	m.plan(&plan)
+	m.setCrew(&plan)
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()

@@ -205,7 +205,7 @@ func parseSoak(e *env, args []string) (*soakOptions, error) {
 	}
 	o.file.Seed(o.seed)
 	o.serve = append(append([]string{}, o.file.Serve...), serve...)
-	o.access.with(o.file.Body, o.file.Headers)
+	o.access.add(o.file.Body, o.file.Headers)
 	if o.restartEvery > 0 && o.url != "" {
 		return nil, usageError("-restart-every restarts a server that soak starts, " +
 			"and cannot restart the one at -url")

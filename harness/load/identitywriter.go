@@ -29,8 +29,8 @@ func (l Load) Identity() Identity {
 	return w.id
 }
 
-// An identityWriter writes an identity. The order of the keys, which its hash depends on, is that of
-// the calls.
+// An identityWriter writes an identity. The order of the keys, which its hash depends on, is that
+// of the calls.
 type identityWriter struct{ id Identity }
 
 // add writes a key if it is given, which one at its default is not.

@@ -146,8 +146,8 @@ func (c *traceClock) time(at float64) (time.Duration, error) {
 	return time.Duration(math.Round((at - c.start) * float64(c.unit))), nil
 }
 
-// guessed reports whether nothing but the form of the timestamps tells their unit, and they could be
-// seconds.
+// guessed reports whether nothing but the form of the timestamps tells their unit, and they could
+// be seconds.
 func (c *traceClock) guessed() bool { return c.given == 0 && c.start == 0 && c.fractions }
 
 // epochOf tells of a trace's first timestamp whether it is a date: then the trace begins at it, and

@@ -25,8 +25,8 @@ func (s Style) Text(text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// A Colored is a table in several parts, each with a heading, whose rows end in a cell that may have
-// a style. The zero Colored has no rows.
+// A Colored is a table in several parts, each with a heading, whose rows end in a cell that may
+// have a style. The zero Colored has no rows.
 type Colored struct {
 	rows     [][]string
 	styles   []Style // of each row's last cell

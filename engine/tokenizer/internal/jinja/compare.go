@@ -52,7 +52,8 @@ func (s *state) equal(a, b any) bool {
 	return a == b
 }
 
-// equalNumbers is a == b of a number. Whole ones are not compared as floats, which would round them.
+// equalNumbers is a == b of a number. Whole ones are not compared as floats, which would round
+// them.
 func equalNumbers(a, b any) bool {
 	if x, ok := integer(a); ok {
 		if y, ok := integer(b); ok {
