@@ -40,6 +40,7 @@ LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, fl
   }
 }
 
+// The same for n columns: V vectors at a time, and of the rest half as many.
 template <int LANES, int R, int V>
 LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c,
                       int ldc, bool add) {
@@ -47,30 +48,36 @@ LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, i
   for (; j + V * LANES <= n; j += V * LANES) {
     panel<LANES, R, V>(a, lda, b + j, ldb, k, c + j, ldc, LANES, add);
   }
-  for (; j < n; j += LANES) {
-    panel<LANES, R, 1>(a, lda, b + j, ldb, k, c + j, ldc, std::min(LANES, n - j), add);
+  if constexpr (V > 1) {
+    panels<LANES, R, V / 2>(a, lda, b + j, ldb, k, n - j, c + j, ldc, add);
+  } else if (j < n) {
+    panel<LANES, R, 1>(a, lda, b + j, ldb, k, c + j, ldc, n - j, add);
   }
 }
 
-// Six rows of sixteen columns take twelve of AVX2's sixteen registers and already keep the
-// multipliers busy: eight rows of thirty-two columns with AVX-512 were not faster.
+// A panel has so many rows and vectors that the multipliers have sums which do not wait for one
+// another, eight for two multipliers of four cycles, and that the sums stay in registers: AVX2 has
+// sixteen, the other instruction sets thirty-two. With AVX-512, two or three rows of four vectors
+// are slower than of two.
 template <int LANES>
 LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int m, int k, int n,
                           float *c, int ldc, bool add) {
-  constexpr int V = width / LANES;
-  int i = 0;
-  for (; i + 6 <= m; i += 6) {
-    panels<LANES, 6, V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  constexpr int V = std::max(2, width / LANES), few = LANES == 16 ? V : 2 * V;
+  for (; m >= 6; m -= 6, a += 6 * size_t(lda), c += 6 * size_t(ldc)) {
+    panels<LANES, 6, V>(a, lda, b, ldb, k, n, c, ldc, add);
   }
-  for (; i + 4 <= m && (m - i) % 3 != 0; i += 4) {
-    panels<LANES, 4, V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  if (m == 4) {
+    panels<LANES, 4, V>(a, lda, b, ldb, k, n, c, ldc, add);
+    return;
   }
-  for (; i + 3 <= m; i += 3) {
-    panels<LANES, 3, 2 * V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  if (m >= 3) {
+    panels<LANES, 3, few>(a, lda, b, ldb, k, n, c, ldc, add);
+    m -= 3, a += 3 * size_t(lda), c += 3 * size_t(ldc);
   }
-  for (; i < m; i++) {
-    panels<LANES, 1, LANES == 16 ? 4 : 8>(a + size_t(i) * lda, lda, b, ldb, k, n,
-                                          c + size_t(i) * ldc, ldc, add);
+  if (m == 2) {
+    panels<LANES, 2, few>(a, lda, b, ldb, k, n, c, ldc, add);
+  } else if (m == 1) {
+    panels<LANES, 1, 8>(a, lda, b, ldb, k, n, c, ldc, add);
   }
 }
 
@@ -86,42 +93,51 @@ void product(const float *a, int lda, const float *b, int ldb, int m, int k, int
   product_here(a, lda, b, ldb, m, k, n, c, ldc, add);
 }
 
-LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
+// Transposes elements from..to-1 of eight keys.
+LS_INLINE void transpose_eight(const float *k, int dim, int from, int to, float *t, int ld) {
   typedef float v4 __attribute__((vector_size(16)));
   typedef float v8 __attribute__((vector_size(32)));
-  int j = 0;
-  for (; j + 8 <= n; j += 8) {
-    const float *kj = k + size_t(j) * dim;
-    int d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4, so that no element has to change halves
-      for (int e = 0; e < 4; e++) {
-        v4 x, y;
-        std::memcpy(&x, kj + size_t(e) * dim + d, sizeof x);
-        std::memcpy(&y, kj + size_t(e + 4) * dim + d, sizeof y);
-        r[e] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7);
-      }
-      const v8 a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
-      const v8 b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
-      const v8 c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
-      const v8 e = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
-      const v8 o[4] = {__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
-                       __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15),
-                       __builtin_shufflevector(c, e, 0, 1, 8, 9, 4, 5, 12, 13),
-                       __builtin_shufflevector(c, e, 2, 3, 10, 11, 6, 7, 14, 15)};
-      for (int x = 0; x < 4; x++) {
-        std::memcpy(t + size_t(d + x) * ld + j, &o[x], sizeof o[x]);
-      }
+  int d = from;
+  for (; d + 4 <= to; d += 4) {
+    v8 r[4]; // elements d..d+3 of keys e and e+4, so that no element has to change halves
+    for (int e = 0; e < 4; e++) {
+      v4 x, y;
+      std::memcpy(&x, k + size_t(e) * dim + d, sizeof x);
+      std::memcpy(&y, k + size_t(e + 4) * dim + d, sizeof y);
+      r[e] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7);
     }
-    for (; d < dim; d++) {
-      for (int e = 0; e < 8; e++) {
-        t[size_t(d) * ld + j + e] = kj[size_t(e) * dim + d];
-      }
+    const v8 a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
+    const v8 b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
+    const v8 c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
+    const v8 e = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    const v8 o[4] = {__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
+                     __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15),
+                     __builtin_shufflevector(c, e, 0, 1, 8, 9, 4, 5, 12, 13),
+                     __builtin_shufflevector(c, e, 2, 3, 10, 11, 6, 7, 14, 15)};
+    for (int x = 0; x < 4; x++) {
+      std::memcpy(t + size_t(d + x) * ld, &o[x], sizeof o[x]);
     }
   }
-  for (; j < n; j++) {
-    for (int d = 0; d < dim; d++) {
-      t[size_t(d) * ld + j] = k[size_t(j) * dim + d];
+  for (; d < to; d++) {
+    for (int e = 0; e < 8; e++) {
+      t[size_t(d) * ld + e] = k[size_t(e) * dim + d];
+    }
+  }
+}
+
+LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld, const Ahead &ahead) {
+  constexpr int part = 16; // elements between prefetches
+  for (int d = 0; d < dim; d += part) {
+    const int end = std::min(d + part, dim);
+    ahead.prefetch(ahead.bytes * d / dim, ahead.bytes * end / dim);
+    if (n == 8) {
+      transpose_eight(k, dim, d, end, t, ld);
+      continue;
+    }
+    for (int j = 0; j < n; j++) {
+      for (int i = d; i < end; i++) {
+        t[size_t(i) * ld + j] = k[size_t(j) * dim + i];
+      }
     }
   }
 }

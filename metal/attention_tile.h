@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace ls {
@@ -32,8 +33,24 @@ struct Seen {
 void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c,
              int ldc, bool add);
 
-// Transposes n keys: t[d][j] = k[j][d]. Rows of t are ld apart.
-void transpose(const float *k, int n, int dim, float *t, int ld);
+// Keys and values that will be read soon: where they begin, and the bytes of each.
+struct Ahead {
+  const uint8_t *keys, *values;
+  size_t bytes;
+
+  // Prefetches the cache lines that begin in bytes from..to-1 into the second-level cache, which
+  // can have more reads under way than the first-level one.
+  void prefetch(size_t from, size_t to) const {
+    for (size_t i = (from + 63) / 64 * 64; i < to; i += 64) {
+      __builtin_prefetch(keys + i, 0, 2);
+      __builtin_prefetch(values + i, 0, 2);
+    }
+  }
+};
+
+// Transposes n keys, at most 8: t[d][j] = k[j][d]. Rows of t are ld apart. In between it prefetches
+// what is ahead, a few lines at a time.
+void transpose(const float *k, int n, int dim, float *t, int ld, const Ahead &ahead);
 
 // Makes limit tanh(x / limit) of n numbers in each of some rows, which are ld apart.
 void cap_rows(float *x, int ld, int rows, int n, float limit);

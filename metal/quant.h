@@ -107,12 +107,16 @@ inline __attribute__((always_inline)) const uint8_t *scales(int g, const uint8_t
 //   AVX-VNNI     75 to 112     215 to 305   305 to 467   (n=5)
 //   AVX2         63 to 101     173 to 257   258 to 316   (n=3)
 //
-// Prefetching into the second-level cache in place of the first-level one gains nothing on either.
+// In these rounds only blocks were prefetched, into the first-level cache. With their lines of
+// scales as well, into the second-level cache, one row reads 28.2 GB/s in place of 27.0, of the
+// 30.7 that a plain sum reads there (AVX-512, n=4); with several rows that is 5 % slower.
 template <int BITS, int M> inline __attribute__((always_inline)) void prefetch(const uint8_t *p) {
-  constexpr int ahead = M == 1 ? 4096 : 2048;
-#pragma GCC unroll 8
-  for (int j = 0; j < BITS; j++) {
-    __builtin_prefetch(p + ahead + line * j);
+  constexpr bool one = M == 1;
+  constexpr int ahead = one ? 4096 : 2048;
+  // What lies before a block is a line of scales, or the end of the block before.
+#pragma GCC unroll 9
+  for (int j = one ? -1 : 0; j < BITS; j++) {
+    __builtin_prefetch(p + ahead + line * j, 0, one ? 2 : 3);
   }
 }
 
