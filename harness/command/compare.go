@@ -113,13 +113,18 @@ func compareCommand(_ context.Context, e *env, args []string) error {
 	}
 	var failed *gate.FailedError
 	if err := c.Sound(); errors.As(err, &failed) {
-		code := exitUsage
-		if failed.ByHead() {
-			code = exitFailed
-		}
-		return &exitError{code, err}
+		return failedExit(failed)
 	}
 	return nil
+}
+
+// failedExit is that a file is no sound measurement with its exit code: the head has failed, or
+// there is nothing to hold it to.
+func failedExit(failed *gate.FailedError) error {
+	if failed.ByHead() {
+		return &exitError{exitFailed, failed}
+	}
+	return &exitError{exitUsage, failed}
 }
 
 // compareFiles compares; whatever is wrong with files or options is a usage error.
@@ -167,6 +172,9 @@ func gateError(err error) error {
 	all := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
+	}
+	if failed, ok := errors.AsType[*gate.FailedError](err); ok && len(all) == 1 {
+		return failedExit(failed)
 	}
 	for i := range all {
 		all[i] = wayOut(all[i])

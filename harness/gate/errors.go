@@ -15,6 +15,7 @@ type EmptyError struct {
 	File   string
 	Filter string // that let none of its results through; "" there was none in it
 	Behind int    // the first line that has one behind something else; 0: none has
+	Why    string // "" that is not known
 }
 
 func (e *EmptyError) Error() string {
@@ -25,6 +26,9 @@ func (e *EmptyError) Error() string {
 	if e.Behind > 0 {
 		return fmt.Sprintf("%s: no benchmark result in it: line %d has one behind something else, "+
 			"such as a time or a colour; want lines that begin with Benchmark", e.File, e.Behind)
+	}
+	if e.Why != "" {
+		return fmt.Sprintf("%s: no benchmark result in it: %s", e.File, e.Why)
 	}
 	return e.File + ": no benchmark result in it"
 }

@@ -86,7 +86,8 @@ var begins = []struct {
 	{"SIGQUIT: quit", Incomplete},
 	{"SIGABRT: abort", Failed},
 	{"*** Test killed", Incomplete},
-	{"make: *** ", Failed},
+	{"<<<<<<< ", Failed}, // the file has both sides of a conflict in it
+	{">>>>>>> ", Failed},
 	{"WARNING: DATA RACE", Failed},
 	{"violations: ", Failed},
 	{"incomplete: ", Incomplete},
@@ -111,8 +112,14 @@ func failureMark(line string) (FailureKind, string) {
 	if strings.HasPrefix(line, "# incomplete: ") { // bench.txt once said it in a comment alone
 		line = line[2:]
 	}
-	if line == "exit status 0" {
+	switch {
+	case line == "exit status 0":
 		return "", ""
+	case strings.HasPrefix(line, "make") && strings.Contains(line, "]: *** "),
+		strings.HasPrefix(line, "make: *** "):
+		return Failed, line
+	case wasKilled(line):
+		return Incomplete, line
 	}
 	for _, b := range begins {
 		if strings.HasPrefix(line, b.prefix) {
@@ -121,3 +128,24 @@ func failureMark(line string) (FailureKind, string) {
 	}
 	return "", ""
 }
+
+// wasKilled reports whether a line is what a shell says of a process that a signal ended: the
+// signal by itself, or in a script "bench.sh: line 3: 4211 Killed    go test -bench .".
+func wasKilled(line string) bool {
+	_, after, inScript := strings.Cut(line, ": line ")
+	for _, signal := range []string{"Killed", "Terminated", "Aborted", "Segmentation fault"} {
+		switch {
+		case line == signal, line == signal+" (core dumped)":
+			return true
+		case inScript:
+			fields := strings.Fields(after)
+			if len(fields) > 2 && strings.HasSuffix(fields[0], ":") && number(fields[1]) &&
+				strings.HasPrefix(strings.Join(fields[2:], " "), signal) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func number(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

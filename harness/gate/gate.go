@@ -29,8 +29,8 @@ type Comparison struct {
 	drift float64 // how far sessions are apart in most cells
 }
 
-// Compare compares two files. An error is of the files, as [*EmptyError] is, or of the options,
-// which is an [*OptionError]. That the files are worse, unlike or incomplete is in the comparison.
+// Compare compares two files. An error is of the files, as [*EmptyError] is, or a [*FailedError]
+// where one has no result because something failed, or of the options, an [*OptionError]. That the files are worse, unlike or incomplete is in the comparison.
 func Compare(base, head File, o Options) (*Comparison, error) {
 	if o.Alpha == 0 {
 		o.Alpha = 0.05
@@ -431,14 +431,17 @@ func (c *Comparison) Decide() error {
 			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
 		}
 	}
+	regression := &Regression{fmt.Sprintf("of %d cells %s", len(c.Cells), strings.Join(parts, ", "))}
 	switch {
-	case count[Worse]+count[Missing]+count[Few] > 0:
-		return &Regression{fmt.Sprintf("of %d cells %s", len(c.Cells), strings.Join(parts, ", "))}
+	case count[Worse]+count[Missing] > 0:
+		return regression
 	case count[Client] > 0:
 		return &Invalid{fmt.Sprintf("invalid measurement: in %d of %d cells the load generator "+
 			"itself became slower", count[Client], len(c.Cells))}
-	case sound != nil:
+	case sound != nil: // more runs of what is disturbed would decide no more
 		return sound
+	case count[Few] > 0:
+		return regression
 	case undecided > 0:
 		return &ApartError{undecided, len(c.Cells)}
 	}

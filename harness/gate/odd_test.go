@@ -114,6 +114,11 @@ func TestFailedGoFiles(t *testing.T) {
 		{"a quit", "SIGQUIT: quit\nPC=0x4\n", "(incomplete): f:13: SIGQUIT: quit"},
 		{"itself once more", tide(2100, ""), "f:5: the lines of BenchmarkTide-8 stand in it more than once"},
 		{"make", "make: *** [bench] Error 1\n", "make: ***"},
+		{"make in make", "make[1]: *** [Makefile:3: bench] Error 1\n", "make[1]: ***"},
+		{"what a shell says of a kill", "Killed\n", "(incomplete): f:13: Killed"},
+		{"the same in a script", "./bench.sh: line 3: 4211 Killed                  go test -bench .\n", "4211 Killed"},
+		{"a crash", "Segmentation fault (core dumped)\n", "(incomplete): f:13: Segmentation fault"},
+		{"a conflict of a merge", "=======\nBenchmarkTide-8 500 2105 ns/op\n>>>>>>> main\n", "f:15: >>>>>>> main"},
 		{"a name alone, at the end", "BenchmarkEbb-8\n", "BenchmarkEbb-8 began and has no result"},
 		{"a name alone, cut off", "BenchmarkEbb-8", "BenchmarkEbb-8 began and has no result"},
 		{"a name that is cut off", "Benchma", "the last line is cut off: Benchma"},
@@ -150,10 +155,45 @@ func TestFailedGoFiles(t *testing.T) {
 func TestSoundGoFiles(t *testing.T) {
 	verbose := "BenchmarkTide\n" + tide(2100, "BenchmarkServe\nBenchmarkServe/a\nBenchmarkServe/a-8 1 5 ns/op\n"+
 		"BenchmarkOther\n    x_test.go:3: no such device\n--- SKIP: BenchmarkOther\n"+
-		"    tide_test.go:9: FAIL is a word\nLoad balancer is up\nSession begins\nexit status 0\nPASS\nok  \texample.org/tide\t2.0s\n")
+		"    tide_test.go:9: FAIL is a word\nLoad balancer is up\nSession begins\nexit status 0\n"+
+		"Killed 3 workers\n>>> a prompt\nPASS\nok  \texample.org/tide\t2.0s\n")
 	c, err := gate.Compare(textFile("base", verbose), textFile("head", verbose), gate.Options{Scenarios: []string{"Tide-8"}})
 	assert.NilError(t, err)
 	assert.NilError(t, c.Decide())
+}
+
+// A file without results says why it has none, where that can be seen.
+func TestWithoutResults(t *testing.T) {
+	for text, want := range map[string]string{
+		"BenchmarkTide\n--- SKIP: BenchmarkTide\n    x_test.go:3: no such device\nPASS\n":                     "no benchmark result in it: BenchmarkTide was skipped",
+		"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n":                              "it is a pointer of Git LFS, in place of the file; git lfs pull fetches that",
+		"<!DOCTYPE html><html></html>\n":                                                                      "it is HTML or XML",
+		"goos: linux\n        │   old.txt   │   new.txt   │\n        │   sec/op    │   sec/op    vs base │\n": "it is a table of benchstat's; want the files that it was made from",
+		"name      old time/op    new time/op    delta\nTide-8    100ns ± 1%     140ns ± 2%  +40.00%\n":       "it is a table of benchstat's",
+	} {
+		_, err := gate.Compare(textFile("base", tide(2100, "")), textFile("f", text), gate.Options{})
+		assert.ErrorContains(t, err, want)
+	}
+	// A package that was not built has failed, and is not merely empty.
+	notBuilt := "# example.org/tide\n./tide_test.go:5:2: undefined: foo\nFAIL\texample.org/tide [build failed]\nFAIL\n"
+	_, err := gate.Compare(textFile("base", tide(2100, "")), textFile("f", notBuilt), gate.Options{})
+	failed, ok := errors.AsType[*gate.FailedError](err)
+	assert.Assert(t, ok && failed.ByHead(), "%v", err)
+	assert.ErrorContains(t, err, "f:3: FAIL example.org/tide [build failed]; and 1 more reason")
+	_, err = gate.Compare(textFile("f", notBuilt), textFile("head", tide(2100, "")), gate.Options{})
+	assert.ErrorContains(t, err, "base is not a whole and sound measurement")
+}
+
+// Where the load generator explains both sides, nothing is decided, however few the runs are.
+func TestFewRunsOfTheDisturbed(t *testing.T) {
+	lines := strings.SplitAfter(tide(2100, ""), "\n")
+	few := "client: invalid\n" + strings.Join(lines[:6], "")
+	c, err := gate.Compare(textFile("base", few), textFile("head", few), gate.Options{})
+	assert.NilError(t, err)
+	err = c.Decide()
+	failed, ok := errors.AsType[*gate.FailedError](err)
+	assert.Assert(t, ok && failed.ByClient(), "%v", err)
+	assert.Assert(t, !failed.ByHead())
 }
 
 // A number that cannot be one of its unit is refused with its line.
@@ -166,6 +206,10 @@ func TestImpossibleValues(t *testing.T) {
 		"BenchmarkTide-8 500 5 ns/op -3 allocs/op\n": "-3 allocs/op",
 		"BenchmarkTide-8 -5 2100 ns/op\n":            "-5 iterations",
 		"BenchmarkTide-8 500 NaN ns/op\n":            "ns/op is not a number",
+		"BenchmarkTide-8 500 21 ns/op 20 ns/op\n":    "f:13: two values of ns/op in one line",
+		"BenchmarkTide-8 500 2100,5 ns/op\n":         `f:13: parsing measurement: invalid syntax: "BenchmarkTide-8 500 2100,5 ns/op"; want a name`,
+		"BenchmarkTide-8 1,000 21 ns/op\n":           "with a decimal point and without separators",
+		"BenchmarkTide-8 the tide is in\n":           "nothing that the benchmark itself prints",
 	} {
 		_, err := gate.Compare(textFile("base", tide(2100, "")), textFile("f", tide(2100, line)), gate.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -82,12 +82,16 @@ func checkValues(r *benchfmt.Result) error {
 	if r.Iters < 0 {
 		return fmt.Errorf("%s:%d: %d iterations", file, line, r.Iters)
 	}
-	for _, v := range r.Values {
+	for i, v := range r.Values {
 		value, unit := v.Value, v.Unit
 		if v.OrigUnit != "" {
 			value, unit = v.OrigValue, v.OrigUnit
 		}
 		switch {
+		case slices.ContainsFunc(r.Values[:i], func(before benchfmt.Value) bool {
+			return before.Unit == v.Unit
+		}):
+			return fmt.Errorf("%s:%d: two values of %s in one line", file, line, unit)
 		case math.IsNaN(value):
 			return fmt.Errorf("%s:%d: %s is not a number", file, line, unit)
 		case value < 0 && (math.IsInf(value, -1) || countsSomething(unit)):
@@ -199,8 +203,8 @@ func (p *pool) readSide(in *benchfmt.Reader, side string, t *text, by *projectio
 			if err := p.add(r, own, by, &at); err != nil {
 				return err
 			}
-		case error:
-			return r // a syntax error, with file and line
+		case *benchfmt.SyntaxError:
+			return t.syntax(r)
 		}
 	}
 	if err := in.Err(); err != nil {
@@ -310,10 +314,17 @@ func (p *pool) place(r *benchfmt.Result, side string, at *position) {
 	p.answered[side][name] = max(p.answered[side][name], answered(r))
 }
 
-// must fails when a side has no result: an empty file compares well with everything.
+// must fails when a side has no result: an empty file compares well with everything. The error is a
+// *FailedError where the file says that something failed, else an *EmptyError.
 func (p *pool) must(side, file string, o *Options) error {
 	if p.lines[side] > 0 {
 		return nil
+	}
+	failures := slices.DeleteFunc(slices.Clone(p.failures), func(f Failure) bool {
+		return f.Side != sideName(side)
+	})
+	if len(failures) > 0 && o.Filter == "" {
+		return &FailedError{failures}
 	}
 	empty := &EmptyError{File: file, Filter: o.Filter}
 	for _, t := range p.texts {
@@ -321,7 +332,7 @@ func (p *pool) must(side, file string, o *Options) error {
 			return &FormatError{file, "what go test -json prints; want the text without -json"}
 		}
 		if t.name == file {
-			empty.Behind = t.behind
+			empty.Behind, empty.Why = t.behind, t.whyEmpty()
 		}
 	}
 	return empty

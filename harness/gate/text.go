@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"golang.org/x/perf/benchfmt"
+
 	"loadstone/harness/load"
 	"loadstone/harness/table"
 )
@@ -284,4 +286,42 @@ func withoutProcs(name string) string {
 		return name
 	}
 	return name[:i]
+}
+
+// syntax is an error of the benchmark reader with the line that it is of, and what such a line is.
+func (t *text) syntax(e *benchfmt.SyntaxError) error {
+	line := strings.Split(string(t.body), "\n")[e.Line-1]
+	if !strings.HasPrefix(line, "Benchmark") {
+		return e
+	}
+	return fmt.Errorf("%w: %q; want a name, a count, and values with their units, in numbers with a "+
+		"decimal point and without separators, and nothing that the benchmark itself prints", e,
+		table.Clip(table.OneLine(line), 80))
+}
+
+// notResults are what files without results are by the beginning of a line of theirs, or of what
+// is left of it without what stands before; such files are often taken for a measurement.
+var notResults = []struct{ begin, is string }{
+	{"version https://git-lfs", "a pointer of Git LFS, in place of the file; git lfs pull fetches that"},
+	{"<", "HTML or XML"},
+	{"│", "a table of benchstat's; want the files that it was made from"},
+	{"name old ", "a table of benchstat's; want the files that it was made from"},
+}
+
+// whyEmpty is why the text has no result, "" where that is not seen.
+func (t *text) whyEmpty() string {
+	for _, b := range t.results {
+		if b.skipped {
+			return b.name + " was skipped"
+		}
+	}
+	for line := range strings.Lines(string(t.body)) {
+		line = strings.Join(strings.Fields(line), " ")
+		for _, n := range notResults {
+			if strings.HasPrefix(line, n.begin) {
+				return "it is " + n.is
+			}
+		}
+	}
+	return ""
 }
