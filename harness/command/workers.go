@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -77,12 +79,17 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 	if _, ok := errors.AsType[*broker.OpenError](err); ok {
 		return usageError("-listen %w: -config", err)
 	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: -listen chooses another address; loadstone worker -join adds a worker "+
+			"to a NATS server that runs", err)
+	}
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	address := cmp.Or(*join, os.Getenv(natsVariable), s.URL)
-	fmt.Fprintf(e.stdout, "the NATS server is listening on %s\n", s.URL)
+	fmt.Fprintf(e.stdout, "the NATS server is listening on %s\n"+
+		"loadstone bench or run with -workers %[1]s has its load sent from here\n", s.URL)
 	return runWorkers(ctx, e, *n, address, workerArgs(*remote, access))
 }
 
@@ -247,6 +254,10 @@ func (o *crewOptions) settle(set map[string]bool) error {
 	case o.min < 1:
 		return usageError("-workers-min is %d; want at least 1", o.min)
 	}
+	if n, err := strconv.Atoi(o.url); err == nil {
+		return usageError("-workers is the address of the NATS server that the workers have joined, not "+
+			"how many there are: loadstone workers -n %d starts one, with %[1]d workers", max(n, 1))
+	}
 	return nil
 }
 
@@ -268,9 +279,28 @@ func (o *crewOptions) call(ctx context.Context) (*workers.Coordinator, error) {
 	c, err := workers.Call(ctx, nc, o.min)
 	if err != nil {
 		nc.Close()
-		return nil, &exitError{exitUnreachable, err}
+		return nil, &exitError{exitUnreachable, o.wayOut(err)}
 	}
 	return c, nil
+}
+
+// wayOut adds to an error of calling the workers what the user can do about it.
+func (o *crewOptions) wayOut(err error) error {
+	few, ok := errors.AsType[*workers.TooFewError](err)
+	if !ok {
+		return err
+	}
+	more := "loadstone worker -join " + o.url + " starts one"
+	if at, err := url.Parse(o.url); err == nil {
+		more = "loadstone worker -join " + at.Redacted() + " starts one"
+	}
+	switch {
+	case few.Busy != nil:
+		return fmt.Errorf("%w: wait until that has ended, or add one: %s", err, more)
+	case o.min > 1:
+		return fmt.Errorf("%w: %s more, and -workers-min says how many are waited for", err, more)
+	}
+	return fmt.Errorf("%w: %s", err, more)
 }
 
 // lead makes the workers those of a measurement.

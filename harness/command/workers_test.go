@@ -3,6 +3,7 @@ package command
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"gotest.tools/v3/poll"
 
 	"loadstone/harness/record"
+	"loadstone/harness/workers"
 	"loadstone/internal/freeport"
 )
 
@@ -344,4 +346,23 @@ func TestParts(t *testing.T) {
 	code, text = program(t, "", "run", file, "-q", "-url", server.URL, "-seed", "6", "-start", past, "-part", "0/3")
 	assert.Equal(t, code, exitFailed, text)
 	assert.Assert(t, strings.Contains(text, late), text)
+}
+
+// What a user reads who asks for workers that are not there.
+func TestWorkersWanted(t *testing.T) {
+	code, text := program(t, "", "bench", "-workers", "4")
+	assert.Equal(t, code, exitUsage, text)
+	assert.Assert(t, strings.Contains(text, "-workers is the address of the NATS server"), text)
+	assert.Assert(t, strings.Contains(text, "loadstone workers -n 4 starts one, with 4 workers"), text)
+
+	const few = "too few workers have joined: 1, want 2"
+	const one = "loadstone worker -join nats://me:xxxxx@127.0.0.1:4222 starts one"
+	o := crewOptions{url: "nats://me:secret@127.0.0.1:4222", min: 2}
+	busy := errors.New("vm, process 7 works for another coordinator")
+	assert.Error(t, o.wayOut(&workers.TooFewError{Found: 1, Want: 2}), few+": "+one+
+		" more, and -workers-min says how many are waited for")
+	assert.Error(t, o.wayOut(&workers.TooFewError{Found: 1, Want: 2, Busy: busy}), few+"; "+busy.Error()+
+		": wait until that has ended, or add one: "+one)
+	o.min = 1
+	assert.Error(t, o.wayOut(&workers.TooFewError{Want: 1}), "too few workers have joined: 0, want 1: "+one)
 }

@@ -112,8 +112,7 @@ type TooFewError struct {
 }
 
 func (e *TooFewError) Error() string {
-	text := fmt.Sprintf("%d workers have joined, want %d: loadstone workers -n N starts some with a "+
-		"NATS server, loadstone worker -join URL one more", e.Found, e.Want)
+	text := fmt.Sprintf("too few workers have joined: %d, want %d", e.Found, e.Want)
 	if e.Busy != nil {
 		text += "; " + e.Busy.Error()
 	}

@@ -345,7 +345,7 @@ func TestClaims(t *testing.T) {
 		}
 		assert.ErrorContains(t, err, want)
 	}
-	inVain(2, "1 workers have joined, want 2")
+	inVain(2, "too few workers have joined: 1, want 2")
 	co, err := workers.Call(t.Context(), connect(), 1)
 	assert.NilError(t, err)
 	assert.ErrorContains(t, co.Claim(t.Context(), workers.Target{URL: "http://192.0.2.1"}, c.Since),
