@@ -13,7 +13,8 @@ import (
 )
 
 // steps shows the progress of an audit: which step it is at, and how many requests of the step have
-// ended. On a terminal it redraws one line; else it prints a line a step and one every ten seconds.
+// ended. On a terminal it redraws one line; else it prints a line a step, and one after each
+// terminal.LogPause.
 type steps struct {
 	w      io.Writer
 	redraw bool
@@ -56,14 +57,13 @@ func (s *steps) watch() (stop func()) {
 
 // show shows how far the step is.
 func (s *steps) show() {
-	const plainEvery = 10 * time.Second
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.about == "":
 	case s.redraw:
 		fmt.Fprintf(s.w, "\r\x1b[K%s", s.line())
-	case time.Since(s.shown) >= plainEvery:
+	case time.Since(s.shown) >= terminal.LogPause(s.shown.Sub(s.began)):
 		s.shown = time.Now()
 		fmt.Fprintln(s.w, s.line())
 	}

@@ -9,14 +9,15 @@ import (
 	"loadstone/harness/audit"
 )
 
-// A step that lasts is shown every ten seconds in a log and every second on a terminal. It counts
+// A step that lasts is shown more and more seldom in a log and every second on a terminal. It counts
 // only its own requests.
 func TestSteps(t *testing.T) {
 	for _, test := range []struct {
 		redraw bool
 		want   string
 	}{
-		{false, "one\ntwo\ntwo: 3 requests in 10s\ntwo: 3 requests in 20s\n"},
+		{false, "one\ntwo\ntwo: 3 requests in 1s\ntwo: 3 requests in 2s\ntwo: 3 requests in 4s\n" +
+			"two: 3 requests in 8s\ntwo: 3 requests in 16s\n"},
 		{true, "one\r\x1b[Kone: 2 requests in 0s\ntwo" + strings.Repeat("\r\x1b[Ktwo: 3 requests in Ns", 21) + "\r\x1b[Ktwo: 3 requests in 21s\n"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -18,12 +18,11 @@ import (
 const (
 	// Often enough to look alive, seldom enough to cost nothing.
 	redrawEvery = 100 * time.Millisecond
-	plainEvery  = 10 * time.Second // between the lines of a log
-	rateOver    = 5 * time.Second  // what the rate shown looks back on
+	rateOver    = 5 * time.Second // what the rate shown looks back on
 )
 
 // A Progress shows how far a measurement is: one line that is redrawn on a terminal, or else a line
-// at the end of each round of runs and every ten seconds within one.
+// at the end of each round of runs, and within one after each [LogPause].
 type Progress struct {
 	w     io.Writer
 	width func() int // of the terminal now; nil: not a terminal
@@ -32,6 +31,13 @@ type Progress struct {
 	cells int           // how many the last drawing took
 	last  harness.Progress
 	past  []moment // of the last rateOver
+}
+
+// LogPause is how long a log may be without a line of progress after one that came when so much time
+// had passed: a second at first, so that nobody who waits has to guess, then as long again, and ten
+// seconds at most.
+func LogPause(elapsed time.Duration) time.Duration {
+	return min(max(elapsed, time.Second), 10*time.Second)
 }
 
 // A moment says how many requests had ended at some time.
@@ -67,7 +73,7 @@ func (p *Progress) Show(now harness.Progress) {
 			p.redraw(now)
 		}
 	case done && now.Done*p.runs%now.Total == 0, // a round of all scenarios is over
-		now.Elapsed-p.drawn >= plainEvery:
+		now.Elapsed-p.drawn >= LogPause(p.drawn):
 		p.drawn = now.Elapsed
 		fmt.Fprintln(p.w, p.line(now))
 	}

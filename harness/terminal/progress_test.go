@@ -26,8 +26,8 @@ func after(elapsed time.Duration, done, requests, failed int) harness.Progress {
 	return p
 }
 
-// A log gets a line a round, and one every ten seconds while a round is long, however many requests
-// end.
+// A log gets a line a round, and while a round is long one after 1, 2, 4, 8 and 16 s and then every
+// ten seconds, however many requests end.
 func TestProgressOfALog(t *testing.T) {
 	var b bytes.Buffer
 	p := NewProgress(&b, 2)
@@ -43,9 +43,11 @@ func TestProgressOfALog(t *testing.T) {
 	p.Show(after(100*time.Second, 20, 4000, 1))
 	p.Close()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	if len(lines) != 10 {
-		t.Errorf("%d lines, want one every ten seconds, one of which ends a round:\n%s", len(lines),
-			b.String())
+	if len(lines) != 14 {
+		t.Errorf("%d lines, want 14, one of which ends a round:\n%s", len(lines), b.String())
+	}
+	if want := "round 1/2  concurrent-10  0/20  43 requests"; !strings.HasPrefix(lines[0], want) {
+		t.Errorf("the first line is\n%s, want after a second\n%s", lines[0], want)
 	}
 	if want := "round 2/2  concurrent-10  20/20  4003 requests  40.0 req/s  10 in flight  1 error  2 refused  p50 12.0 ms  p99 340 ms  took 1m40s"; lines[len(lines)-1] != want {
 		t.Errorf("the last line is\n%s, want\n%s", lines[len(lines)-1], want)
