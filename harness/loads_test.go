@@ -499,6 +499,29 @@ func TestWarmUpIsCut(t *testing.T) {
 	}
 }
 
+// A load, or a level of one, of which nothing is measured is told, and not merely missing.
+func TestNothingMeasured(t *testing.T) {
+	few := load.Load{Name: "x", Concurrency: 1, Requests: 4, WarmUp: load.WarmUp{Requests: 4}}
+	slow := load.Load{Name: "x", Rate: load.Constant(1), Gaps: 1, Duration: time.Second}
+	rate := func(v float64) load.Level { return load.Level{Kind: "rate", Value: v} }
+	for _, tc := range []struct {
+		plan Plan
+		want string
+		runs int
+	}{
+		{Plan{Loads: []load.Load{few}}, "x: nothing was measured: the warm-up left out all of its 4 requests; it needs a shorter warm-up or more requests", 0},
+		{Plan{Loads: []load.Load{slow}, Levels: []load.Level{rate(0.001), rate(20)}}, "x rate=0.001: nothing was measured: no request was due before its end; it needs a longer duration or a higher rate", 1},
+		{Plan{Loads: []load.Load{slow}, Search: &scenario.Search{Kind: "rate", Low: 0.001, High: 20, Within: 0.1}}, "x rate=0.001: nothing was measured: no request was due before its end; it needs a longer duration or a higher rate", 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := serve(t, (&fake{}).ServeHTTP)
+			runs, _, err := tc.plan.Run(t.Context(), h.Client)
+			assert.Error(t, err, tc.want)
+			assert.Equal(t, len(runs), tc.runs)
+		})
+	}
+}
+
 // A server that does not give back what a run took ends the measurement before the next run begins.
 func TestLoadFindsLostBlocks(t *testing.T) {
 	for _, leaked := range []int64{0, 1} {

@@ -85,6 +85,8 @@ type measurement struct {
 	watch   *watch
 	runs    []record.Run
 	now     atomic.Pointer[execution] // the run under way
+
+	unmeasured []*UnmeasuredError // of runs
 }
 
 // Run carries out the plan against a server and returns its runs in the order in which they were
@@ -189,7 +191,7 @@ func (m *measurement) rounds(ctx context.Context) error {
 			break
 		}
 	}
-	return nil
+	return m.checkMeasured()
 }
 
 // part is how much of the current run's repetition is over, from 0 to 1, where that is known.

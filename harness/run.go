@@ -12,6 +12,7 @@ import (
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/table"
 )
 
 // run makes one run of a load at a level and keeps it. This is the measuring protocol, for every
@@ -65,8 +66,12 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		err = m.check(ctx, r)
 	}
 	r.Violations = append(x.records.check.Found(), r.Violations...)
-	if len(r.Records) > 0 {
+	switch {
+	case len(r.Records) > 0:
 		m.runs = append(m.runs, r.Run)
+	case err == nil && m.plan.Share.Whole(): // a part of a load may have none of its agents
+		m.unmeasured = append(m.unmeasured,
+			&UnmeasuredError{l.Name, level, len(r.records), r.Skipped})
 	}
 	if x.load.Together == 0 {
 		m.watch.end()
@@ -203,6 +208,40 @@ func (m *measurement) empty(ctx context.Context, x *execution) error {
 	}
 	if x.load.Cache == load.Cold { // a restored cache has all on disk
 		m.ceiling.forget()
+	}
+	return nil
+}
+
+// An UnmeasuredError says that no run of a load, at one of its levels, has a request to be measured.
+type UnmeasuredError struct {
+	Scenario string
+	Level    load.Level
+	WarmUp   int // requests that were left out as the warm-up
+	Skipped  int // calls that were not sent, since they exceed the server's context
+}
+
+func (e *UnmeasuredError) Error() string {
+	why := "no request was due before its end; it needs a longer duration or a higher rate"
+	switch {
+	case e.WarmUp > 0:
+		why = fmt.Sprintf("the warm-up left out all of its %s; it needs a shorter warm-up or more "+
+			"requests", table.Plural(e.WarmUp, "request"))
+	case e.Skipped > 0:
+		why = fmt.Sprintf("all of its %s exceed the server's context and were skipped",
+			table.Plural(e.Skipped, "call"))
+	}
+	return strings.TrimSpace(e.Scenario+" "+e.Level.String()) + ": nothing was measured: " + why
+}
+
+// checkMeasured returns an error where the runs of a load at one of its levels have nothing: a row
+// that is missing is easily overlooked.
+func (m *measurement) checkMeasured() error {
+	for _, e := range m.unmeasured {
+		if !slices.ContainsFunc(m.runs, func(r record.Run) bool {
+			return r.Scenario == e.Scenario && r.Level == e.Level
+		}) {
+			return e
+		}
 	}
 	return nil
 }

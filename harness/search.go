@@ -55,7 +55,7 @@ func (m *measurement) probe(ctx context.Context, v float64) (bool, error) {
 		}
 	}
 	if begin == len(m.runs) {
-		return false, nil // not one request was measured
+		return false, m.checkMeasured()
 	}
 	s := record.Pool(m.runs[begin:])
 	for _, l := range m.plan.Search.Limits {
