@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,6 +21,8 @@ func Main() {
 	// server that was started is stopped as after any error. The signal would end this program
 	// alone. It is caught, not ignored: child processes would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	log.SetFlags(0)
+	log.SetOutput(&remarks{w: os.Stderr})
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
