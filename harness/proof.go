@@ -51,8 +51,8 @@ func (s *server) wasCold(l *load.Load, records []record.Record) error {
 		if shared && first.Due > records[0].Due {
 			break
 		}
-		if !isFirst(first, 0) || first.PromptTokens < 0 {
-			continue
+		if !isFirst(first, 0) || first.PromptTokens < 0 || first.CachedTokens > first.PromptTokens {
+			continue // the last is a violation of its own, and shows nothing of the cache
 		}
 		if !s.hadCached(first) && shared {
 			return nil

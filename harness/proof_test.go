@@ -16,6 +16,7 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // remembering is a server that never forgets a prompt: of each it finds in its cache what one
@@ -89,6 +90,14 @@ func TestColdIsProven(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A count that cannot be true is a violation, and does not show that the server has seen the load.
+func TestImpossibleCountShowsNoCache(t *testing.T) {
+	first := record.Record{Outcome: record.OK, PromptTokens: 12, CachedTokens: 64}
+	assert.NilError(t, new(server).wasCold(&load.Load{}, []record.Record{first}))
+	first.PromptTokens = 66
+	assert.ErrorContains(t, new(server).wasCold(&load.Load{}, []record.Record{first}), "64 of a first prompt's 66 tokens")
 }
 
 // Where a server does not tell what was cached, nothing shows that it was cold, and that is said.

@@ -76,6 +76,13 @@ func counted(change func(r *record.Record)) record.Record {
 }
 
 var streamsOfAPIs = []spoken{
+	{"all of it in the end", Responses, []string{
+		typedEvent("response.created", created),
+		responseEnd("completed", "")},
+		counted(func(r *record.Record) {
+			r.Answer, r.Finish, r.ReasoningTokens = "said before", "stop", 3
+			r.OutputTokens, r.Claimed = -1, 9 // of reasoning that was not sent
+		})},
 	{"text", Messages, []string{
 		typedEvent("message_start", messageStart) + blockStart("0", `{"type":"text","text":""}`) + typedEvent("ping", ""),
 		blockDelta("0", `{"type":"text_delta","text":"Hello"}`),
@@ -242,6 +249,11 @@ func TestRefusalsOfAPIs(t *testing.T) {
 		{Responses, "429 Too Many Requests", "Retry-After: 1\r\nRetry-After-Ms: 250\r\n",
 			`{"error":{"message":"Rate limit reached","type":"requests","param":null,"code":"rate_limit_exceeded"}}`,
 			record.Rejected, 250 * ms, "429 Too Many Requests: Rate limit reached"},
+		{Chat, "503 Service Unavailable", "Retry-After: 1\r\n",
+			`[{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}]`,
+			record.Rejected, time.Second, "503 Service Unavailable: The model is overloaded."},
+		{Chat, "400 Bad Request", "", "\ufeff" + `{"error":{"message":"prompt is too long"}}`,
+			record.Failed, 0, "400 Bad Request: prompt is too long"},
 		{Completions, "400 Bad Request", "", `{"object":"error","message":"prompt is too long","type":"BadRequestError","code":400}`,
 			record.Failed, 0, "400 Bad Request: prompt is too long"},
 	} {

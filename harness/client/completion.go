@@ -24,6 +24,7 @@ type completion struct {
 	output int  // its completion_tokens
 	cached int  // its prompt_tokens_details.cached_tokens
 	hidden int  // its completion_tokens_details.reasoning_tokens
+	reused int  // the same as cached, of llama.cpp's timings; -1 unknown
 
 	drafted, accepted int // tokens of drafts, by any of their names; 0 unknown
 
@@ -82,8 +83,8 @@ func (v *completion) parse(text []byte) error {
 			v.readUsage(&c, &chatUsage)
 		case "x_groq":
 			v.usageIn(&c)
-		case "timings": // llama.cpp's
-			v.drafts(&c)
+		case "timings":
+			v.timings(&c)
 		case "error":
 			v.error(&c)
 		case "model":
@@ -100,6 +101,9 @@ func (v *completion) parse(text []byte) error {
 			c.skip()
 		}
 	})
+	if v.usage && v.cached < 0 {
+		v.cached = v.reused
+	}
 	if c.err == nil {
 		switch {
 		case !v.failed && (failed || said && !v.part):
@@ -130,7 +134,7 @@ func (v *completion) same(text []byte) bool {
 func (v *completion) reset() {
 	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
 		other: v.other[:0], last: v.last[:0], item: v.item,
-		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details, isNew: true,
+		prompt: -1, output: -1, cached: -1, hidden: -1, reused: -1, details: v.details, isNew: true,
 		asked: v.asked, fingerprint: v.fingerprint}
 }
 

@@ -42,18 +42,22 @@ func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *recor
 		}
 	}
 	c.leakInError(r, p.Canary, string(text))
-	said := strings.TrimSpace(string(text))
+	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+	said := string(text)
 	var v completion
-	if v.parse(text) == nil && v.failed {
+	switch {
+	case v.parse(text) == nil && v.failed:
 		said = v.failure
+	case bytes.HasPrefix(text, []byte("[")):
+		said = failureText(text)
 	}
 	return errors.New(strings.TrimSuffix(strings.TrimSpace(res.Status)+": "+said, ": "))
 }
 
 // retryAfter is how long a response asks its client to wait, as far as the client does, and whether
 // it says so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110,
-// 10.2.3). Servers write decimals as well. A date is held against the server's own clock where it
-// tells it.
+// 10.2.3). Servers write decimals, units and other forms of dates as well, and a proxy may join the
+// value of two servers by a comma. A date is held against the server's own clock where it tells it.
 func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	// OpenAI's own servers say it more exactly beside that.
@@ -63,18 +67,10 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 	if text == "" {
 		return 0, false
 	}
-	seconds, err := strconv.ParseFloat(text, 64)
+	seconds, err := secondsOf(text, h.Get("Date"))
 	if err != nil {
-		at, dateErr := http.ParseTime(text)
-		if dateErr != nil {
-			r.Note(record.NoteNoWait, excerpt([]byte(text)))
-			return 0, false
-		}
-		now, nowErr := http.ParseTime(h.Get("Date"))
-		if nowErr != nil {
-			now = time.Now()
-		}
-		seconds = max(0, at.Sub(now).Seconds())
+		r.Note(record.NoteNoWait, excerpt([]byte(text)))
+		return 0, false
 	}
 	if !(seconds >= 0) { // NaN as well
 		r.Note(record.NoteNoWait, excerpt([]byte(text)))
@@ -86,6 +82,36 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 		return shortWait, true
 	}
 	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// dateForms are those in which servers write dates beside HTTP's own.
+var dateForms = []string{time.RFC1123, time.RFC1123Z, time.RFC3339}
+
+// secondsOf is how long a Retry-After asks to wait, by a clock that shows the given date; without
+// one, by the client's own.
+func secondsOf(text, date string) (float64, error) {
+	first, _, _ := strings.Cut(text, ",")
+	first = strings.TrimSpace(first)
+	if seconds, err := strconv.ParseFloat(first, 64); err == nil {
+		return seconds, nil
+	}
+	if wait, err := time.ParseDuration(first); err == nil {
+		return wait.Seconds(), nil
+	}
+	at, err := http.ParseTime(text)
+	for _, form := range dateForms {
+		if err != nil {
+			at, err = time.Parse(form, text)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	now, err := http.ParseTime(date)
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, at.Sub(now).Seconds()), nil
 }
 
 // decoded is the body of a response as it was before it was encoded, with notes of that. No request
@@ -138,7 +164,7 @@ func inflate(body io.Reader) (io.Reader, error) {
 func beginsStream(body *bufio.Reader) bool {
 	body.Peek(1) // waits for the first bytes
 	head, _ := body.Peek(min(body.Buffered(), 16))
-	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), "\r\n")
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), "\r\n")
 	return slices.ContainsFunc([]string{"data:", "event:", "id:", "retry:", ":"},
 		func(field string) bool {
 			return bytes.HasPrefix(head, []byte(field))

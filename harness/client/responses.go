@@ -122,6 +122,7 @@ func inputItems(m *Message) (items []any, err error) {
 
 // A responseItem is what came of an item of an answer while it is streamed.
 type responseItem struct {
+	any    bool // some of the answer came, of this item or an earlier one
 	said   bool // some of it came in pieces
 	named  bool // it is a call whose name came when it began
 	called bool // it, or an item before it, is a call of a tool
@@ -180,7 +181,7 @@ func (v *completion) parseResponseEvent(data []byte) error {
 		v.item.said = true
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
 		v.done = true
-		v.response(&response, false)
+		v.response(&response, !v.item.any) // some servers say all of it here alone
 	case "error":
 		v.failed, v.failure = true, failureText(data)
 		if failed.at > 0 {
@@ -191,6 +192,7 @@ func (v *completion) parseResponseEvent(data []byte) error {
 			v.part, v.odd = false, excerpt(data)
 		}
 	}
+	v.item.any = v.item.any || len(v.content)+len(v.reasoning)+v.calls > 0
 	return v.settle(&c)
 }
 

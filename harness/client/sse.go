@@ -11,6 +11,9 @@ import (
 // is this client's limit, and no fault of the server's.
 const maxEvent = 16 << 20
 
+// byteOrderMark may begin a text in UTF-8.
+const byteOrderMark = "\ufeff"
+
 // errLongEvent ends a stream whose event is longer than maxEvent.
 var errLongEvent = fmt.Errorf("the client reads events of %d MiB at most; this one is longer",
 	maxEvent>>20)
@@ -93,7 +96,7 @@ func (s *eventReader) read(r io.Reader, buffer []byte, aside func(line []byte),
 			}
 			s.now, has = append(s.now, value...), true
 		case "event":
-			e.failed = string(value) == "error"
+			e.failed = bytes.EqualFold(value, []byte("error"))
 		case "id":
 			s.id = string(value)
 		case "", "retry":
@@ -169,7 +172,7 @@ func (s *lines) next() (line []byte, ok bool) {
 // mark drops a byte order mark at the beginning of the stream. It is false where there is none, or
 // where it was cut off.
 func (s *lines) mark(rest []byte) (again bool) {
-	const mark = "\ufeff"
+	const mark = byteOrderMark
 	switch n := min(len(rest), len(mark)); {
 	case string(rest[:n]) != mark[:n], n < len(mark) && s.end:
 		s.first = false

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 		case done:
 			s.after(e.data, r)
 			return true
-		case len(e.data) == 0 && !e.failed: // some proxies keep a stream alive so
+		case isEmpty(e.data) && !e.failed: // some proxies keep a stream alive so
 			r.Note(record.NoteEvent, "one without data")
 			return true
 		}
@@ -65,7 +66,7 @@ func (s *scratch) begin(c *Client, p *Prompt) {
 		s.dialect, s.parsed.last = d, s.parsed.last[:0] // the same text means something else
 	}
 	s.hidden = 0
-	s.drafted, s.accepted = 0, 0
+	s.drafted, s.accepted, s.passed = 0, 0, ""
 	s.visible, s.blanks = false, s.blanks[:0]
 	s.parsed.asked = c.Model
 	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
@@ -145,6 +146,11 @@ func (c *Client) keep(s *scratch, failure error, p *Prompt, r *record.Record) {
 	}
 }
 
+// isEmpty reports whether there is nothing but blanks and line ends in the data of an event.
+func isEmpty(data []byte) bool {
+	return len(data) == 0 || data[0] <= ' ' && len(bytes.TrimSpace(data)) == 0
+}
+
 // isDone reports whether an event is the one that ends a stream.
 func isDone(data []byte) bool {
 	return len(data) > 0 && data[len(data)-1] != '}' && string(bytes.TrimSpace(data)) == "[DONE]"
@@ -163,12 +169,12 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 		return errors.New(failureText(data))
 	case err != nil:
 		r.Outcome = record.Failed
-		if text := bytes.TrimSpace(data); len(text) > 0 && text[0] != '{' {
-			return fmt.Errorf("event is not a chunk, but %s", excerpt(text))
-		}
-		return fmt.Errorf("event is not a chunk: %w", err)
+		return notChunk(data, err)
 	}
 	v.counts(r)
+	if !v.part && s.passed == "" {
+		s.passed = v.odd
+	}
 	s.hidden = max(s.hidden, v.hidden)
 	s.drafted, s.accepted = max(s.drafted, v.drafted), max(s.accepted, v.accepted)
 	if v.failed {
@@ -182,6 +188,26 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 		s.other = append(append(s.other, v.other...), ' ')
 	}
 	return nil
+}
+
+// notChunk says what an event is that cannot be read as a part of an answer.
+func notChunk(data []byte, err error) error {
+	switch text := bytes.TrimSpace(data); {
+	case len(text) > 0 && text[0] == '[' && json.Valid(text): // Gemini's errors come in a list
+		return errors.New(failureText(text))
+	case len(text) > 0 && text[0] != '{':
+		return fmt.Errorf("event is not a chunk, but %s", excerpt(text))
+	case isJoined(text):
+		return errors.New("several chunks are one event: no blank line ends each of them")
+	}
+	return fmt.Errorf("event is not a chunk: %w", err)
+}
+
+// isJoined reports whether the data of an event are several objects, each in a line of its own:
+// events that only the end of a line divides.
+func isJoined(data []byte) bool {
+	first, rest, ok := bytes.Cut(data, []byte("\n"))
+	return ok && bytes.HasPrefix(rest, []byte("{")) && json.Valid(first)
 }
 
 // after takes an event that comes after the one that ends the stream. No client reads on, so it is
@@ -235,10 +261,13 @@ func (s *scratch) end(done bool, r *record.Record) error {
 			r.Outcome = record.Failed
 			return errors.New(s.parsed.failure)
 		}
-		if done || err == nil { // else the stream was cut in the middle of the event
+		switch {
+		case done || err == nil:
 			r.Note(record.NoteTail, "")
 			about = "; its last event has no blank line after it"
-		}
+		case isJoined(tail):
+			about = "; no blank line ends each of its events"
+		} // else the stream was cut in the middle of the event
 	}
 	switch {
 	case r.Finish == "":
@@ -254,10 +283,13 @@ func (s *scratch) end(done bool, r *record.Record) error {
 
 // saw is what a stream had in place of an answer's events, where that is known.
 func (s *scratch) saw() string {
-	if s.events.odd == "" {
-		return ""
+	switch {
+	case s.events.odd != "":
+		return "; it has a line: " + s.events.odd
+	case s.passed != "":
+		return "; it has an event: " + s.passed
 	}
-	return "; it has a line: " + s.events.odd
+	return ""
 }
 
 // ended gives an answer that ended as it should its outcome. hidden are tokens of its reasoning, as
@@ -289,6 +321,7 @@ type scratch struct {
 	hidden   int             // tokens of reasoning, as the usage has them
 	drafted  int             // tokens of drafts
 	accepted int             // those that were right
+	passed   string          // the first event that was none of an answer's
 	dialect  *dialect        // of the stream
 
 	arrival stamped
@@ -336,7 +369,7 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 		return fmt.Errorf("answer broke after %d bytes: %w", len(text), err)
 	}
 	now := c.Since()
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	if len(text) == 0 {
 		r.Outcome = record.Failed
 		return errors.New("the answer has no body")

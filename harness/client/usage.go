@@ -38,6 +38,8 @@ func (v *completion) readUsage(c *cursor, keys *usageKeys) {
 			total, _ = wholeNumber(c.value())
 		case keys.promptDetails:
 			v.countIn(c, "cached_tokens", &v.cached)
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek's and Moonshot's places for it
+			v.count(c, key, &v.cached)
 		case keys.outputDetails:
 			v.countIn(c, "reasoning_tokens", &v.hidden)
 		case "drafts":
@@ -85,8 +87,7 @@ func (v *completion) countIn(c *cursor, name string, n *int) {
 	})
 }
 
-// drafts reads what an object says of drafts: our server's in a usage, llama.cpp's timings. What
-// cannot be read is unknown, like the rest of those.
+// drafts reads what our server's usage says of drafts. What cannot be read is unknown.
 func (v *completion) drafts(c *cursor) {
 	if c.next() != '{' {
 		c.skip()
@@ -94,10 +95,32 @@ func (v *completion) drafts(c *cursor) {
 	}
 	c.object(func(key []byte) {
 		switch string(key) {
-		case "drafted_tokens", "draft_n":
+		case "drafted_tokens":
 			v.drafted, _ = wholeNumber(c.value())
-		case "accepted_tokens", "draft_n_accepted":
+		case "accepted_tokens":
 			v.accepted, _ = wholeNumber(c.value())
+		default:
+			c.skip()
+		}
+	})
+}
+
+// timings reads what llama.cpp counts beside its times. What cannot be read is unknown.
+func (v *completion) timings(c *cursor) {
+	if c.next() != '{' {
+		c.skip()
+		return
+	}
+	c.object(func(key []byte) {
+		switch string(key) {
+		case "draft_n":
+			v.drafted, _ = wholeNumber(c.value())
+		case "draft_n_accepted":
+			v.accepted, _ = wholeNumber(c.value())
+		case "cache_n":
+			if n, ok := wholeNumber(c.value()); ok {
+				v.reused = n
+			}
 		default:
 			c.skip()
 		}
