@@ -59,7 +59,28 @@ func ParseAny(s string) (Limit, error) {
 	if l.Value = value; figure.IsTime(l.Unit) && !isTime && value != 0 {
 		return Limit{}, fmt.Errorf("%q: a time needs its unit, as in 200ms or 5s", s)
 	}
-	return l, nil
+	return l, l.checkUnit(strings.TrimSpace(rest), isTime)
+}
+
+// checkUnit refuses a value that a figure cannot have, or that hardly any figure misses: written by
+// mistake, it would be a limit that never holds, or always.
+func (l Limit) checkUnit(value string, isTime bool) error {
+	f, known := figure.Find(l.Unit)
+	percent := strings.HasSuffix(value, "%")
+	switch {
+	case !known || l.Value == 0:
+		return nil
+	case isTime && !f.IsTime():
+		return fmt.Errorf("%q: %s is no time", l.Text, l.Unit)
+	case percent && f.Unit != figure.Ratio:
+		return fmt.Errorf("%q: %s is no ratio, of which there are percentages", l.Text, l.Unit)
+	case f.Unit == figure.Ratio && l.Value > 1:
+		return fmt.Errorf("%q: a ratio is from 0 to 1, or from 0%% to 100%%", l.Text)
+	case f.Unit == figure.Ratio && f.Rule.Exact && l.Value == 1 && !percent && l.Op[0] == '<':
+		return fmt.Errorf("%q: 1 is all of them, and so nearly no limit; want a percentage, such as 1%%",
+			l.Text)
+	}
+	return nil
 }
 
 // quantity reads 500ms as 0.5 and a time, 80% as 0.8, and 100 as 100.

@@ -20,14 +20,15 @@ func TestLimits(t *testing.T) {
 		"rejected == 1": Met, "failed == 0": Met, "reject-ratio <= 50%": Met,
 		"error-ratio <= 0": Met, "hit-ratio > 0": Unmeasured,
 		"peak-pool-ratio < 1": Unmeasured, "req/s >= 1": Met, "req/s > 1": Missed,
-		"p50-itl < 1s": Unmeasured,
+		"p50-itl < 1s": Unmeasured, "error-ratio < 100%": Met, "error-ratio < 1%": Met, "hit-ratio >= 1": Unmeasured,
 	} {
 		l, err := Parse(text)
 		assert.NilError(t, err)
 		assert.Equal(t, l.Judge(&s).Standing, want, text)
 	}
 	for _, bad := range []string{"", "p95-ttft", "p95-tfft < 1s", "p95-ttft < 200", "ok = 3",
-		"ok > many", "< 3"} {
+		"ok > many", "< 3", "hit-ratio >= 80", "good-ratio > 101%", "error-ratio < 1", "error-ratio <= 1",
+		"ok > 5s", "requests >= 80%", "p95-ttft < 20%"} {
 		_, err := Parse(bad)
 		assert.Assert(t, err != nil, "%q is taken for a limit", bad)
 	}

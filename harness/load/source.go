@@ -137,6 +137,10 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 	if err != nil && err != io.EOF {
 		return Source{}, fmt.Errorf("%s:1: %w", name, err)
 	}
+	if mark := []byte("\ufeff"); bytes.HasPrefix(begin, mark) { // before a quote it is no part of a table
+		begin = begin[len(mark):]
+		text.Discard(len(mark))
+	}
 	keys := firstKeys(begin)
 	for _, f := range sourceForms {
 		has := func(key string) bool { return slices.Contains(keys, key) }
@@ -176,6 +180,8 @@ func unknownForm(name string, begin []byte, keys []string) error {
 		what = "it is empty"
 	case bytes.HasPrefix(begin, []byte("\xff\xfe")) || bytes.HasPrefix(begin, []byte("\xfe\xff")):
 		return fmt.Errorf("%s:1: the text is UTF-16; want UTF-8", name)
+	case begin[0] == '[':
+		what = "it is a JSON array, where forms have a value a line, as jq -c '.[]' makes them of one"
 	case len(keys) == 0:
 		what = fmt.Sprintf("it begins with %.40q", begin)
 	}
@@ -187,7 +193,7 @@ func unknownForm(name string, begin []byte, keys []string) error {
 // columns of a table.
 func firstKeys(text []byte) []string {
 	text = bytes.TrimLeft(text, "\ufeff \t\r\n")
-	if len(text) == 0 {
+	if len(text) == 0 || text[0] == '[' {
 		return nil
 	}
 	if text[0] != '{' {

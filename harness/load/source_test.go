@@ -80,6 +80,16 @@ func TestSources(t *testing.T) {
 			again, err := ReadSource("t", &packed, 0)
 			assert.NilError(t, err)
 			assert.Equal(t, transcript(&again), transcript(&s))
+
+			// And with a byte order mark, before a quote as well, as spreadsheets write it.
+			marked := "\ufeff" + string(text)
+			if filepath.Ext(file) == ".csv" {
+				column, rest, _ := strings.Cut(string(text), ",")
+				marked = "\ufeff\"" + column + "\"," + rest
+			}
+			again, err = ReadSource("t", strings.NewReader(marked), 0)
+			assert.NilError(t, err)
+			assert.Equal(t, transcript(&again), transcript(&s))
 		})
 	}
 	for _, form := range SourceForms() {
@@ -113,6 +123,7 @@ func TestBadSources(t *testing.T) {
 		{"empty", "", "t:1: recorded traffic in an unknown format: it is empty; known formats are loadstone's recordings, "},
 		{"unknown", `{"prompt":"hi","n":{"format":1}}`, "it begins with the fields prompt, n; known formats are"},
 		{"prose", "Dear Sir", `it begins with "Dear Sir"; known formats are`},
+		{"an array", `[{"timestamp": 0, "input_length": 6}, {}]`, "it is a JSON array, where forms have a value a line, as jq -c '.[]' makes them of one; known"},
 		{"UTF-16", "\xff\xfe{\x00", "t:1: the text is UTF-16; want UTF-8"},
 		{"agentperf, version", replace("agentperf.jsonl", `"version":1,"turn_id":"a:1"`, `"version":2,"turn_id":"a:1"`),
 			"t:2: version 2 of agentperf-local's replays; this program reads version 1"},

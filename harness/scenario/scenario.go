@@ -187,7 +187,7 @@ func (p *parser) keys(s section) error {
 		}
 		i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
-			return fmt.Errorf("there is no key %s; keys are %s", name, strings.Join(names(), ", "))
+			return noKey(name)
 		}
 		if p.set[name] > 0 && name != "header" { // a request has many of them
 			return fmt.Errorf("%s is given twice, first in line %d", name, p.set[name])
@@ -238,6 +238,12 @@ func (s section) json(v any, what string) error {
 		var at *json.SyntaxError
 		if errors.As(err, &at) {
 			line = bytes.Count(s.text[:min(int(at.Offset), len(s.text))], []byte("\n"))
+		}
+		if of, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			err = fmt.Errorf("it is of the type %s", of.Value)
+			if of.Value == "object" {
+				err = errors.New("it is an object; put it between [ and ]")
+			}
 		}
 		return s.err(line, "not %s: %w", what, err)
 	}
