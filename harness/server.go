@@ -64,7 +64,9 @@ type NoAnswerError struct {
 	Reason string
 }
 
-func (e *NoAnswerError) Error() string { return "the server does not answer: " + e.Reason }
+func (e *NoAnswerError) Error() string {
+	return "the server does not answer the first question: " + e.Reason
+}
 
 // warmUp asks a question that warms the server up.
 func (s *server) warmUp(ctx context.Context, p client.Prompt) (record.Record, error) {

@@ -83,6 +83,10 @@ var streamsOfAPIs = []spoken{
 			r.Answer, r.Finish, r.ReasoningTokens = "said before", "stop", 3
 			r.OutputTokens, r.Claimed = -1, 9 // of reasoning that was not sent
 		})},
+	{"no status in the end", Responses, []string{
+		delta("output_text", `"so"`),
+		typedEvent("response.completed", `,"response":{"id":"resp_1","usage":{"input_tokens":112,"input_tokens_details":{"cached_tokens":100},"output_tokens":9}}`)},
+		counted(func(r *record.Record) { r.Answer, r.Finish = "so", "stop" })},
 	{"text", Messages, []string{
 		typedEvent("message_start", messageStart) + blockStart("0", `{"type":"text","text":""}`) + typedEvent("ping", ""),
 		blockDelta("0", `{"type":"text_delta","text":"Hello"}`),

@@ -182,6 +182,9 @@ func (v *completion) parseResponseEvent(data []byte) error {
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
 		v.done = true
 		v.response(&response, !v.item.any) // some servers say all of it here alone
+		if v.finish == "" && !v.failed && kind == "response.completed" {
+			v.finished("completed", "")
+		}
 	case "error":
 		v.failed, v.failure = true, failureText(data)
 		if failed.at > 0 {
@@ -235,6 +238,11 @@ func (v *completion) response(c *cursor, says bool) {
 			c.skip()
 		}
 	})
+	v.finished(status, reason)
+}
+
+// finished takes the status of a response, and why it is incomplete.
+func (v *completion) finished(status, reason string) {
 	switch {
 	case status == "completed" && v.item.called:
 		v.finish = "tool_calls"
