@@ -27,7 +27,8 @@ const soakAbout = `Runs agents against a server for the time -for and tests whet
 degrades: its hit ratio, its time to first token, its memory, open files and goroutines, and its
 files on disk. A trend is reported if the Mann-Kendall test, corrected for the correlation of
 neighbouring windows, finds it, if it is large enough to matter, and if it continues in the second
-half. The first fifth, in which caches fill, is not judged.
+half. The first fifth, in which caches fill, is not judged. A step, or a rise that begins late, is
+no trend to that test, whose correction takes it for correlation: look at soak.html as well.
 
 The agents are those of the scenario coding-agent (loadstone init -scenario coding-agent shows it)
 or of a FILE of your own, -agents at a time. The server is this program in another process, which
