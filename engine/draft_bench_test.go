@@ -51,7 +51,7 @@ func BenchmarkDrafts(b *testing.B) {
 					b.Fatal(err)
 				}
 				w.request = Request{MaxTokens: 256, Stop: text.StopTokens()}
-				w.request.Prompt, err = text.EncodeChat([]string{"user"}, []string{string(question)}, nil, nil)
+				w.request.Prompt, err = text.EncodeChat([]string{"user"}, []string{string(question)}, nil, nil, 0)
 				if err != nil {
 					b.Fatal(err)
 				}

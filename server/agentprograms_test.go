@@ -144,7 +144,7 @@ type toolsSeen struct {
 }
 
 func (s *toolsSeen) EncodeChat(
-	roles, contents []string, answers [][]int32, variables map[string]any,
+	roles, contents []string, answers [][]int32, variables map[string]any, limit int,
 ) ([]int32, error) {
 	all := strings.Join(contents, "\n")
 	if strings.Contains(all, "<tool_response>") && strings.Contains(all, agentNote) {
@@ -156,5 +156,5 @@ func (s *toolsSeen) EncodeChat(
 			s.once.Do(func() { s.model.script = script(call).script })
 		}
 	}
-	return s.byteText.EncodeChat(roles, contents, answers, variables)
+	return s.byteText.EncodeChat(roles, contents, answers, variables, limit)
 }

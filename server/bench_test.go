@@ -113,7 +113,7 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{},
 	steps = append(steps, chunks[2:n-2]...)
 	steps = append(steps, slices.Concat(chunks[n-2:n]...))
 	prompt, err := byteText{}.EncodeChat([]string{"user"}, []string{strings.Repeat("a", tokens)},
-		make([][]int32, 1), nil)
+		make([][]int32, 1), nil, 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -28,14 +28,14 @@ type chatSeen struct {
 	lines []string // role: content
 }
 
-func (t readText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
+func (t readText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any, limit int) ([]int32, error) {
 	t.last.mu.Lock()
 	defer t.last.mu.Unlock()
 	t.last.lines = nil
 	for i := range roles {
 		t.last.lines = append(t.last.lines, roles[i]+": "+contents[i])
 	}
-	return t.byteText.EncodeChat(roles, contents, answers, variables)
+	return t.byteText.EncodeChat(roles, contents, answers, variables, limit)
 }
 
 // A tried server answers requests of tests and says what its model was given.
@@ -515,8 +515,13 @@ func TestLengths(t *testing.T) {
 				w.Header().Get("X-Max-Tokens"), test.tokens, test.header)
 		}
 	}
-	word := strings.Repeat("word ", 1000)
+	word, words := strings.Repeat("word ", 1000), strings.Repeat("word ", 10_000)
 	for _, test := range []struct{ path, body, want string }{
+		{chatPath, say(words), "maximum context length is 4096 tokens. However, your messages resulted in 8193 tokens. Please reduce the length of the messages. (that is at least: counting ended at 8193 tokens)"},
+		{chatPath, say(words, `"max_tokens":100`), "you requested 8293 tokens (8193 in the messages, 100 in the completion). Please reduce the length of the messages or completion. (that is at least:"},
+		{textPath, `{"prompt":"` + words + `"}`, "your prompt resulted in 8198 tokens. Please reduce the length of the prompt. (that is at least: counting ended at 8198 tokens)"},
+		{messagesPath, messagesBody(words), "prompt is too long: 8193 tokens > 4096 maximum (that is at least: counting ended at 8193 tokens)"},
+		{messagesPath, messagesBody(words[:8000]), "prompt is too long: 8005 tokens > 4096 maximum\""},
 		{chatPath, say(word, `"max_tokens":100`), `{"error": {"message": "This model's maximum context length is 4096 tokens. However, you requested 5105 tokens (5005 in the messages, 100 in the completion). Please reduce the length of the messages or completion.", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}}`},
 		{chatPath, say(word), `This model's maximum context length is 4096 tokens. However, your messages resulted in 5005 tokens. Please reduce the length of the messages.`},
 		{textPath, `{"prompt":"` + word + `"}`, `your prompt resulted in 5005 tokens`},

@@ -43,7 +43,7 @@ type byteText struct {
 }
 
 func (t byteText) EncodeChat(
-	roles, contents []string, answers [][]int32, variables map[string]any,
+	roles, contents []string, answers [][]int32, variables map[string]any, limit int,
 ) ([]int32, error) {
 	var ids []int32
 	for i, text := range contents {
@@ -59,6 +59,9 @@ func (t byteText) EncodeChat(
 			}
 		}
 		ids = append(ids, end)
+	}
+	if limit > 0 && len(ids) > limit {
+		return ids[:limit+1], nil
 	}
 	ids = append(ids, begin, 'a')
 	opener := ""
@@ -83,7 +86,10 @@ const (
 
 func (t byteText) ChatTemplate() string { return t.template }
 
-func (byteText) Encode(s string, special bool) []int32 {
+func (byteText) Encode(s string, special bool, limit int) []int32 {
+	if limit > 0 {
+		s = s[:min(len(s), limit+1)]
+	}
 	if s == "" {
 		return nil
 	}

@@ -16,12 +16,12 @@ import (
 // trimText drops white space around contents that it encodes, as chat templates do.
 type trimText struct{ byteText }
 
-func (t trimText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
+func (t trimText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any, limit int) ([]int32, error) {
 	contents = slices.Clone(contents)
 	for i := range contents {
 		contents[i] = strings.TrimSpace(contents[i])
 	}
-	return t.byteText.EncodeChat(roles, contents, answers, variables)
+	return t.byteText.EncodeChat(roles, contents, answers, variables, limit)
 }
 
 // A talk is a conversation of a client of one of the APIs with a server.

@@ -40,7 +40,9 @@ type Text interface {
 	// role, content and answer for each message. answers[i], where it is not nil, are the exact
 	// tokens that the model generated for message i, and stand in place of those of contents[i].
 	// variables are further variables of the chat template; those that it does not name do nothing.
-	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) (
+	// A chat of more than limit tokens, unless limit is 0, need not be encoded to its end, only so
+	// far that there are more than limit.
+	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any, limit int) (
 		[]int32, error)
 	// ChatTemplate returns the template's source, "" for none: it shows the forms of the model's
 	// reasoning and of its calls of tools.
@@ -48,8 +50,8 @@ type Text interface {
 	// AppendToken appends a token's bytes to dst. They may be a part of a UTF-8 character.
 	AppendToken(dst []byte, id int32) []byte
 	// Encode encodes a text. With special, control tokens that are written in the text count as
-	// such, and the tokens that begin every text are put in front.
-	Encode(s string, special bool) []int32
+	// such, and the tokens that begin every text are put in front. limit is that of EncodeChat.
+	Encode(s string, special bool, limit int) []int32
 	// AppendText is AppendToken, but control tokens have the text with which they are written.
 	AppendText(dst []byte, id int32) []byte
 	// StopTokens returns the ids that end an answer.

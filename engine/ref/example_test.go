@@ -30,7 +30,7 @@ func ExampleModel_Step() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	prompt := text.Encode("A loadstone is", true)
+	prompt := text.Encode("A loadstone is", true, 0)
 
 	var (
 		n      = int32(len(prompt))

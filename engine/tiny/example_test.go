@@ -24,7 +24,7 @@ func Example() {
 	c := weights.Config
 	fmt.Printf("%s: %d layers, a window of %d tokens, a vocabulary of %d\n",
 		c.ModelType, c.Layers, c.SlidingWindow, c.VocabSize)
-	fmt.Println(len(text.Encode("a loadstone", false)) > 0)
+	fmt.Println(len(text.Encode("a loadstone", false, 0)) > 0)
 	// Output:
 	// gemma3_text: 6 layers, a window of 32 tokens, a vocabulary of 1024
 	// true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type bpe struct {
 	whole    bool       // a word that is a token becomes that token, whatever the merges are
 	unk      int32      // the token for unknown characters; -1 if they are dropped
 	fuseUnk  bool       // neighbouring unknown characters become one unk
+	longest  int        // bytes of the longest token; 0: text without tokens is not known by its bytes
 
 	seed    maphash.Seed
 	cache   []atomic.Pointer[cachedWord]
@@ -160,6 +162,7 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 		return nil, err
 	}
 	b.vocab = j.vocab.byText
+	defer b.setLongest()
 	if byteLevel {
 		b.vocab = make(map[string]int32, len(j.vocab.ids))
 		for i, token := range j.vocab.tokens {
@@ -169,6 +172,34 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 		}
 	}
 	return b, nil
+}
+
+// setLongest sets longest, where a byte that has a token is in one of its word's tokens.
+func (b *bpe) setLongest() {
+	if !b.byteLevel && (!b.fallback || slices.Contains(b.byteIDs[:], -1)) {
+		return
+	}
+	for token := range b.vocab {
+		b.longest = max(b.longest, len(token))
+	}
+}
+
+// beginning returns the beginning of a text that is certain to have more than n tokens by itself,
+// or the whole text. Without it, a word of some megabytes would be encoded to its end.
+func (b *bpe) beginning(s string, n int) string {
+	left := (n + 1) * b.longest // bytes that have a token
+	if left == 0 || left >= len(s) {
+		return s
+	}
+	for i := range len(s) {
+		if left <= 0 && utf8.RuneStart(s[i]) {
+			return s[:i]
+		}
+		if b.byteIDs[s[i]] >= 0 {
+			left--
+		}
+	}
+	return s
 }
 
 // addMerges reads the merges, and from them the characters that may be joined to a "▁".

@@ -26,10 +26,12 @@ var templateRole = map[string]string{
 // encoding/json decodes them, or JSON (json.RawMessage), whose objects keep the order of their
 // names. Those that the template does not name do nothing.
 //
+// A chat that has more than limit ids, unless limit is 0, is not encoded to its end; see Encode.
+//
 // Contents cannot make control tokens; see the package comment. EncodeChat fails if the model has
 // no template, if a role is unknown, or if the template refuses the chat.
 func (m *Model) EncodeChat(
-	roles, contents []string, answers [][]int32, variables map[string]any,
+	roles, contents []string, answers [][]int32, variables map[string]any, limit int,
 ) ([]int32, error) {
 	switch {
 	case m.template == nil:
@@ -48,11 +50,13 @@ func (m *Model) EncodeChat(
 	g := guard{foreign: r.foreign}
 	at := 0
 	for _, a := range r.answers {
-		ids = m.tokenizer.encode(ids, r.text[at:a.start], g.within(at, a.start), at == 0)
+		ids = m.tokenizer.encode(ids, r.text[at:a.start], g.within(at, a.start), at == 0, limit)
 		ids = append(ids, answers[a.message]...)
-		at = a.end
+		if at = a.end; limit > 0 && len(ids) > limit {
+			return ids, nil
+		}
 	}
-	return m.tokenizer.encode(ids, r.text[at:], g.within(at, len(r.text)), at == 0), nil
+	return m.tokenizer.encode(ids, r.text[at:], g.within(at, len(r.text)), at == 0, limit), nil
 }
 
 // renderChat renders a chat and finds the places of contents and answers in its text.

@@ -46,7 +46,7 @@ func TestNextTurn(t *testing.T) {
 			for turn := range 4 {
 				roles, contents = append(roles, "user"), append(contents, say())
 				answers = append(answers, nil)
-				prompt, err := m.EncodeChat(roles, contents, answers, nil)
+				prompt, err := m.EncodeChat(roles, contents, answers, nil, 0)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -98,14 +98,14 @@ func TestForgery(t *testing.T) {
 	models["seamless"] = &seamless
 	for name, m := range models {
 		roles := []string{"system", "user", "assistant", "user"}
-		honest, err := m.EncodeChat(roles, []string{"a", "b", "c", "d"}, nil, nil)
+		honest, err := m.EncodeChat(roles, []string{"a", "b", "c", "d"}, nil, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, evil := range slices.Concat(literals, cuts) {
 			for _, more := range slices.Concat([]string{"", "\U000F0000", "0\U000F0001"}, cuts) {
 				contents := []string{evil + more, evil + more, more + evil, evil + more + evil}
-				ids, err := m.EncodeChat(roles, contents, nil, nil)
+				ids, err := m.EncodeChat(roles, contents, nil, nil, 0)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -142,7 +142,7 @@ func TestEncodeChatErrors(t *testing.T) {
 		{m, []string{"user", "user"}, []string{"x", "y"}, nil, "template refuses this chat: Roles must go"},
 		{m, []string{"user", "assistant"}, []string{"x", "y"}, [][]int32{nil, {1 << 20}}, "message 1: answer has the token id 1048576"},
 	} {
-		ids, err := c.m.EncodeChat(c.roles, c.contents, c.answers, nil)
+		ids, err := c.m.EncodeChat(c.roles, c.contents, c.answers, nil, 0)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("EncodeChat(%q) = %v, %v, want an error with %q", c.roles, ids, err, c.want)
 		}
@@ -157,7 +157,7 @@ func TestPrivateUse(t *testing.T) {
 		crowd.WriteRune(r)
 	}
 	m := loadFixture(t, "sentencepiece")
-	ids, err := m.EncodeChat([]string{"user"}, []string{crowd.String()}, nil, nil)
+	ids, err := m.EncodeChat([]string{"user"}, []string{crowd.String()}, nil, nil, 0)
 	if err != nil || !strings.Contains(decode(m, ids), crowd.String()) {
 		t.Errorf("%d private-use characters did not arrive: %d ids, %v", 0xFFFE, len(ids), err)
 	}
@@ -202,9 +202,9 @@ func TestConcurrent(t *testing.T) {
 			wg.Go(func() {
 				roles := []string{"user"}
 				contents := []string{fmt.Sprint("agent ", agent, " says hello")}
-				want, err := m.EncodeChat(roles, contents, nil, nil)
+				want, err := m.EncodeChat(roles, contents, nil, nil, 0)
 				for range 20 {
-					got, err2 := m.EncodeChat(roles, contents, nil, nil)
+					got, err2 := m.EncodeChat(roles, contents, nil, nil, 0)
 					if err != nil || err2 != nil || !slices.Equal(got, want) {
 						t.Errorf("%s: agent %d got %v, %v and then %v, %v",
 							name, agent, want, err, got, err2)
@@ -258,7 +258,7 @@ func TestToolVariables(t *testing.T) {
 	with := *m
 	with.template = tmpl
 	tools := json.RawMessage(`[{"type":"function","function":{"name":"f","parameters":{"z":1,"a":[2.5,null,true,"<|im_end|>"],"<|im_start|>":{}}}}]`)
-	ids, err := with.EncodeChat([]string{"user"}, []string{"x"}, nil, map[string]any{"tools": tools})
+	ids, err := with.EncodeChat([]string{"user"}, []string{"x"}, nil, map[string]any{"tools": tools}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"go/build"
 	"math/rand/v2"
 	"os"
@@ -76,27 +77,29 @@ func TestMarkSplitter(t *testing.T) {
 		for range rng.IntN(12) {
 			s.WriteString([]string{"a", ">", "<", "▁", "▁"}[rng.IntN(5)])
 		}
-		got, want := m.Encode(s.String(), true), naive(tk.model, s.String())
+		got, want := m.Encode(s.String(), true, 0), naive(tk.model, s.String())
 		if !slices.Equal(got, want) {
 			t.Errorf("%q\n got %v\nwant %v", s.String(), got, want)
 		}
 	}
 }
 
-// FuzzEncode checks that any text can be encoded, that plain text makes no control tokens, and that
-// the bytes of byte-level tokens are the text.
+// FuzzEncode checks that any text can be encoded, that plain text makes no control tokens, that
+// the bytes of byte-level tokens are the text, and that a limit is exceeded by what exceeds it.
 func FuzzEncode(f *testing.F) {
 	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
 		f.Add(e.Text)
 	}
 	f.Add("\xff\xc3(\xe2\x96")
-	var models []*Model
+	f.Add(strings.Repeat("a", 2000))
+	var models, narrow []*Model
 	for _, name := range fixtures {
-		models = append(models, loadFixture(f, name))
+		models, narrow = append(models, loadFixture(f, name)), append(narrow, loadFixture(f, name))
+		narrow[len(narrow)-1].tokenizer.window.bytes = min(1, narrow[len(narrow)-1].tokenizer.window.bytes)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for i, m := range models {
-			plain := m.Encode(s, false)
+			plain := m.Encode(s, false, 0)
 			if found := controls(m, plain); len(found) > 0 {
 				t.Errorf("%s: control tokens %v from plain %q", fixtures[i], found, s)
 			}
@@ -104,12 +107,56 @@ func FuzzEncode(f *testing.F) {
 			if utf8.ValidString(s) && fixtures[i] != "sentencepiece" && decode(m, plain) != want {
 				t.Errorf("%s: got %q back, want %q", fixtures[i], decode(m, plain), want)
 			}
-			m.Encode(s, true)
-			if _, err := m.EncodeChat([]string{"user"}, []string{s}, nil, nil); err != nil {
+			whole := m.Encode(s, true, 0)
+			if got := narrow[i].Encode(s, true, 0); !slices.Equal(got, whole) {
+				t.Errorf("%s: %q in parts:\n got %v\nwant %v", fixtures[i], s, got, whole)
+			}
+			for limit := 1; limit <= 3*len(whole); limit *= 3 {
+				got := m.Encode(s, true, limit)
+				if len(whole) <= limit && !slices.Equal(got, whole) || len(whole) > limit != (len(got) > limit) {
+					t.Errorf("%s: %d ids with a limit of %d, %d without", fixtures[i], len(got), limit, len(whole))
+				}
+			}
+			if _, err := m.EncodeChat([]string{"user"}, []string{s}, nil, nil, 0); err != nil {
 				t.Errorf("%s: %v", fixtures[i], err)
 			}
 		}
 	})
+}
+
+// TestEncodeLimit checks that no more of a text is encoded than shows that it has too many ids, be
+// it of many words or of one, and that what comes early is as it is without a limit.
+func TestEncodeLimit(t *testing.T) {
+	texts := map[string]string{
+		"words": strings.Repeat("The quick brown fox. ", 1000),
+		"one":   strings.Repeat("a", 20_000),
+		"emoji": strings.Repeat("😀", 5000),
+	}
+	for name, m := range chatModels(t) {
+		for of, text := range texts {
+			chat := func(limit int) []int32 {
+				ids, err := m.EncodeChat([]string{"user"}, []string{text}, nil, nil, limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return ids
+			}
+			for what, encode := range map[string]func(limit int) []int32{
+				"chat":    chat,
+				"plain":   func(limit int) []int32 { return m.Encode(text, false, limit) },
+				"special": func(limit int) []int32 { return m.Encode(text, true, limit) },
+			} {
+				const limit = 10
+				whole, got := encode(0), encode(limit)
+				if len(got) <= limit || len(got) > (limit+2)*m.tokenizer.model.longest {
+					t.Errorf("%s, %s, %s: %d ids of %d", name, of, what, len(got), len(whole))
+				}
+				if n := len(whole); !slices.Equal(encode(n), whole) || len(encode(n-1)) < n {
+					t.Errorf("%s, %s, %s: a limit of %d changes it", name, of, what, n)
+				}
+			}
+		}
+	}
 }
 
 // FuzzScanners compares each scanner with its expression. The expressions go back and forth over a
@@ -168,7 +215,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		m := &Model{tokenizer: tk}
 		for _, s := range []string{"", "a b  ab <s> é\n", strings.Repeat("ab", 50)} {
-			for _, id := range m.Encode(s, true) {
+			for _, id := range m.Encode(s, true, 0) {
 				m.AppendToken(nil, id)
 			}
 		}
@@ -183,7 +230,7 @@ func BenchmarkFamilies(b *testing.B) {
 			m := loadFamily(b, name)
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
-				m.Encode(text, true)
+				m.Encode(text, true, 0)
 			}
 		})
 	}
@@ -213,11 +260,52 @@ func BenchmarkEncode(b *testing.B) {
 				b.Run("text="+text.name, func(b *testing.B) {
 					b.SetBytes(int64(len(text.text)))
 					for b.Loop() {
-						m.Encode(text.text, true)
+						m.Encode(text.text, true, 0)
 					}
 				})
 			}
 		})
+	}
+}
+
+// TestWindow checks that the parts of a text have the ids of the whole, with the pipeline of each
+// family.
+func TestWindow(t *testing.T) {
+	text := strings.Join(corpus(t), "")[:200_000]
+	parted := 0
+	for name := range readFamilies(t).Families {
+		m := loadFamily(t, name)
+		m.tokenizer.window.bytes = 0
+		whole := m.Encode(text, true, 0)
+		if m.tokenizer.window.space == "" {
+			continue
+		}
+		parted++
+		for _, n := range []int{1, 100, 5000} {
+			if m.tokenizer.window.bytes = n; !slices.Equal(m.Encode(text, true, 0), whole) {
+				t.Errorf("%s: in parts of %d bytes the ids differ", name, n)
+			}
+		}
+	}
+	if parted < 5 {
+		t.Errorf("%d families are encoded in parts", parted)
+	}
+}
+
+// BenchmarkTooLong encodes 10 MiB that do not fit, to the end and up to twice a context.
+func BenchmarkTooLong(b *testing.B) {
+	for name, context := range map[string]int{"smollm2": 8192, "gemma3-270m": 32768} {
+		m := loadPulled(b, name)
+		for of, unit := range map[string]string{"prose": "The quick brown fox jumps over the lazy dog. ", "one-word": "a"} {
+			text := strings.Repeat(unit, 10<<20/len(unit))
+			for _, limit := range []int{0, 2 * context} {
+				b.Run(fmt.Sprintf("model=%s/text=%s/limit=%d", name, of, limit), func(b *testing.B) {
+					for b.Loop() {
+						m.Encode(text, true, limit)
+					}
+				})
+			}
+		}
 	}
 }
 
@@ -231,7 +319,7 @@ func BenchmarkEncodeChat(b *testing.B) {
 		}
 		b.Run("template="+strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := m.EncodeChat(roles, contents, nil, nil); err != nil {
+				if _, err := m.EncodeChat(roles, contents, nil, nil, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

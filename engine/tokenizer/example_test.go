@@ -15,7 +15,7 @@ func ExampleModel_Encode() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ids := m.Encode("the other <bos> naïve", false)
+	ids := m.Encode("the other <bos> naïve", false, 0)
 	fmt.Println(ids)
 	var text []byte
 	for _, id := range ids {
@@ -36,7 +36,7 @@ func ExampleModel_EncodeChat() {
 	}
 	roles := []string{"system", "user"}
 	contents := []string{"Be brief.", "Hi!<end_of_turn>"}
-	ids, err := m.EncodeChat(roles, contents, nil, nil)
+	ids, err := m.EncodeChat(roles, contents, nil, nil, 0)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func TestFamilies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := loadFamily(t, name)
 			for _, s := range want.Samples {
-				ids := m.Encode(lines[s.Line], true)
+				ids := m.Encode(lines[s.Line], true, 0)
 				if !slices.Equal(ids, s.IDs) {
 					t.Errorf("line %d, %q:\n got %v\nwant %v", s.Line, lines[s.Line], ids, s.IDs)
 				}
@@ -153,7 +153,7 @@ func TestFamilies(t *testing.T) {
 			}
 			ids, text, count := sha256.New(), sha256.New(), 0
 			for _, line := range lines {
-				got := m.Encode(line, true)
+				got := m.Encode(line, true, 0)
 				count += len(got)
 				binary.Write(ids, binary.LittleEndian, int32(len(got)))
 				binary.Write(ids, binary.LittleEndian, got)
@@ -184,6 +184,6 @@ func decoded(m *Model, ids []int32) string {
 
 // stripsSpace says whether a text of the model begins with a space that its decoder drops.
 func stripsSpace(m *Model) bool {
-	ids := m.Encode("a", false)
+	ids := m.Encode("a", false, 0)
 	return len(ids) > 0 && bytes.HasPrefix(m.AppendToken(nil, ids[0]), []byte(" "))
 }

@@ -68,7 +68,7 @@ func TestByteOrderMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	chat := func(m *Model) string {
-		ids, err := m.EncodeChat([]string{"user"}, []string{"abab"}, nil, nil)
+		ids, err := m.EncodeChat([]string{"user"}, []string{"abab"}, nil, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestWhereTheTemplateIs(t *testing.T) {
 		if m.HasTemplate() != want {
 			t.Errorf("HasTemplate is %t with %q", !want, files)
 		}
-		ids, err := m.EncodeChat([]string{"user"}, []string{"x"}, nil, nil)
+		ids, err := m.EncodeChat([]string{"user"}, []string{"x"}, nil, nil, 0)
 		if want != (err == nil) || len(ids) != len(prompt) {
 			t.Errorf("ids %v, %v, want those of %q", ids, err, prompt)
 		}

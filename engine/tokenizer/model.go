@@ -85,12 +85,15 @@ func (m *Model) ChatTemplate() string {
 // Encode returns the ids of s. With special it does the same as encode of Hugging Face tokenizers:
 // control tokens that are written out in s are found, and the tokens that begin (or end) every text
 // are added. Without special, s is plain text, whatever it contains.
-func (m *Model) Encode(s string, special bool) []int32 {
+//
+// A text that has more than limit ids, unless limit is 0, is not encoded to its end: what Encode
+// returns then is longer than limit and of no other use.
+func (m *Model) Encode(s string, special bool, limit int) []int32 {
 	if !special {
-		return m.tokenizer.encode(nil, s, guard{plain: true}, true)
+		return m.tokenizer.encode(nil, s, guard{plain: true}, true, limit)
 	}
 	ids := append([]int32(nil), m.tokenizer.before...)
-	ids = m.tokenizer.encode(ids, s, guard{}, true)
+	ids = m.tokenizer.encode(ids, s, guard{}, true, limit)
 	return append(ids, m.tokenizer.after...)
 }
 

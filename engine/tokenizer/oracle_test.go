@@ -88,10 +88,10 @@ func checkOracle(t *testing.T, m *Model, o oracle) {
 	for _, e := range o.Encodings {
 		// The second time the ids come from the word cache.
 		for range 2 {
-			if got := m.Encode(e.Text, true); !slices.Equal(got, e.IDs) {
+			if got := m.Encode(e.Text, true, 0); !slices.Equal(got, e.IDs) {
 				t.Errorf("Encode(%q, true)\n got %v\nwant %v", e.Text, got, e.IDs)
 			}
-			if got := m.Encode(e.Text, false); !slices.Equal(got, e.Plain) {
+			if got := m.Encode(e.Text, false, 0); !slices.Equal(got, e.Plain) {
 				t.Errorf("Encode(%q, false)\n got %v\nwant %v", e.Text, got, e.Plain)
 			}
 		}
@@ -106,7 +106,7 @@ func checkOracle(t *testing.T, m *Model, o oracle) {
 			t.Errorf("chat %q %q\n got %q, %v\nwant %q, %s",
 				c.Roles, c.Contents, text.String(), err, c.Text, c.Error)
 		}
-		ids, err := m.EncodeChat(c.Roles, c.Contents, nil, nil)
+		ids, err := m.EncodeChat(c.Roles, c.Contents, nil, nil, 0)
 		if !slices.Equal(ids, c.IDs) || !sameError(err, c.Error) {
 			t.Errorf("EncodeChat(%q, %q)\n got %v, %v\nwant %v, %s",
 				c.Roles, c.Contents, ids, err, c.IDs, c.Error)
@@ -130,7 +130,7 @@ func TestDecode(t *testing.T) {
 			if name == "sentencepiece" {
 				want = strings.ReplaceAll(want, "▁", " ") // ▁ is its only way to write a space
 			}
-			if got := decode(m, m.Encode(e.Text, false)); got != want {
+			if got := decode(m, m.Encode(e.Text, false, 0)); got != want {
 				t.Errorf("%s: got %q, want %q", name, got, want)
 			}
 		}

@@ -42,7 +42,7 @@ func TestReasoningTemplates(t *testing.T) {
 		m := withTemplate(t, chatml(set))
 		roles := []string{"system", "user", "assistant", "user"}
 		contents := []string{"Be kind./no_think", "Hello", "Hi, you.", "And now?"}
-		ids, err := m.EncodeChat(roles, contents, nil, nil)
+		ids, err := m.EncodeChat(roles, contents, nil, nil, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -55,17 +55,17 @@ func TestReasoningTemplates(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 		answer := []int32{5, 6, 7}
-		ids, err = m.EncodeChat(roles, contents, [][]int32{nil, nil, answer, nil}, nil)
+		ids, err = m.EncodeChat(roles, contents, [][]int32{nil, nil, answer, nil}, nil, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		first, err := m.EncodeChat(roles[:2], contents[:2], nil, nil)
+		first, err := m.EncodeChat(roles[:2], contents[:2], nil, nil, 0)
 		if err != nil || !slices.Equal(ids[:len(first)+3], append(first, answer...)) {
 			t.Errorf("%s: the ids of the answer are not in the next turn: %v, %v", name, ids, err)
 		}
 		// With reasoning the answer's ids are not what the template shows.
 		contents[2] = "<think>hm</think>\n\nHi, you."
-		ids, err = m.EncodeChat(roles, contents, [][]int32{nil, nil, answer, nil}, nil)
+		ids, err = m.EncodeChat(roles, contents, [][]int32{nil, nil, answer, nil}, nil, 0)
 		if text := decode(m, ids); err != nil || strings.Contains(set, "think>") &&
 			(!strings.Contains(text, "Hi, you.") || strings.Contains(text, "hm")) {
 			t.Errorf("%s: got %q, %v", name, text, err)
@@ -85,7 +85,7 @@ func TestTemplateSeesText(t *testing.T) {
 		"":                                     "not c and c is string and c|length == 0",
 	} {
 		m := withTemplate(t, "{% set c = messages[0].content %}{{ 'yes' if "+expression+" else 'no' }}")
-		ids, err := m.EncodeChat([]string{"user"}, []string{content}, [][]int32{{1}}, nil)
+		ids, err := m.EncodeChat([]string{"user"}, []string{content}, [][]int32{{1}}, nil, 0)
 		if got := decode(m, ids); got != "yes" || err != nil {
 			t.Errorf("%q: %s is %q, %v", content, expression, got, err)
 		}
@@ -115,7 +115,7 @@ func TestOriginForgery(t *testing.T) {
 			} {
 				source := strings.ReplaceAll(around, "E", expression)
 				m := withTemplate(t, "{% set c = messages[0].content %}"+source)
-				ids, err := m.EncodeChat([]string{"user"}, []string{content}, nil, nil)
+				ids, err := m.EncodeChat([]string{"user"}, []string{content}, nil, nil, 0)
 				if err != nil {
 					t.Errorf("%s with %q: %v", source, content, err)
 					continue
@@ -137,7 +137,7 @@ func TestOriginForgery(t *testing.T) {
 		"{{ '<|im end|>'.replace(' ', messages[0].content) }}": "_",
 	} {
 		m := withTemplate(t, source)
-		ids, err := m.EncodeChat([]string{"user"}, []string{content}, nil, nil)
+		ids, err := m.EncodeChat([]string{"user"}, []string{content}, nil, nil, 0)
 		if err != nil || len(controls(m, ids)) != 0 || decode(m, ids) != "<|im_end|>" {
 			t.Errorf("%s with %q: %v %q, %v", source, content, controls(m, ids), decode(m, ids), err)
 		}
@@ -235,7 +235,7 @@ func TestTemplateLimits(t *testing.T) {
 		grow("{}", "{'a': ns.x, 'b': ns.x}", "ns.x == dict(ns.x)"):                       either,
 	} {
 		m := withTemplate(t, source)
-		_, err := m.EncodeChat([]string{"user"}, []string{"1"}, nil, nil)
+		_, err := m.EncodeChat([]string{"user"}, []string{"1"}, nil, nil, 0)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", source, err, want)
 		}

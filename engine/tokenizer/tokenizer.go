@@ -14,6 +14,7 @@ type tokenizer struct {
 	controls        trie // control tokens, as they are written
 	normalizers     []normalizer
 	splitters       []splitter
+	window          window
 	model           *bpe
 	before, after   []int32          // ids that the post-processor puts around a text
 	bytes           [][]byte         // by id: the token's bytes; nil for control tokens
@@ -46,6 +47,7 @@ func newTokenizer(data []byte) (*tokenizer, error) {
 	if split := t.model.markSplitter(); split != nil {
 		t.splitters = append(t.splitters, split)
 	}
+	t.window = t.newWindow(j.PreTokenizer)
 	decode, err := newDecoder(j.Decoder)
 	if err != nil {
 		return nil, err
@@ -178,14 +180,18 @@ func (t *tokenizer) setPostProcessor(c *component) error {
 	return fmt.Errorf("post_processor type %q is not supported", c.Type)
 }
 
-// encode appends the ids of s. first says that s is the beginning of the whole text.
-func (t *tokenizer) encode(dst []int32, s string, g guard, first bool) []int32 {
+// encode appends the ids of s. first says that s is the beginning of the whole text. It ends early
+// where there are more than limit ids, unless limit is 0.
+func (t *tokenizer) encode(dst []int32, s string, g guard, first bool, limit int) []int32 {
 	if !utf8.ValidString(s) {
 		// The repair may move offsets, so g is useless: all of s is plain text.
 		s, g = strings.ToValidUTF8(s, "\uFFFD"), guard{plain: true}
 	}
-	w := words{tokenizer: t, ids: dst}
+	w := words{tokenizer: t, ids: dst, limit: limit}
 	for _, p := range t.raw.split(s, g) {
+		if w.full() {
+			break
+		}
 		if p.token != nil {
 			w.ids = append(w.ids, p.token.ID)
 			continue
@@ -216,14 +222,32 @@ func (t *tokenizer) encode(dst []int32, s string, g guard, first bool) []int32 {
 type words struct {
 	*tokenizer
 	ids        []int32
+	limit      int // more than this many ids are of no use; 0: all are
 	from, into []string
 }
 
+// full reports whether there are more ids than are of use.
+func (w *words) full() bool { return w.limit > 0 && len(w.ids) > w.limit }
+
 // encode appends the ids of s to w.ids. first says that s is the beginning of the whole text.
 func (w *words) encode(s string, first bool) {
-	if s == "" {
-		return
+	if w.limit > 0 && w.window.bytes > 0 {
+		s = w.model.beginning(s, max(0, w.limit-len(w.ids)))
 	}
+	for s != "" && !w.full() {
+		n := w.window.end(s)
+		for _, word := range w.split(s[:n], first) {
+			if w.full() {
+				return
+			}
+			w.ids = w.model.append(w.ids, word)
+		}
+		s, first = s[n:], false
+	}
+}
+
+// split returns the words of s, until it is called again.
+func (w *words) split(s string, first bool) []string {
 	w.from = append(w.from[:0], s)
 	for _, split := range w.splitters {
 		w.into = w.into[:0]
@@ -232,9 +256,7 @@ func (w *words) encode(s string, first bool) {
 		}
 		w.from, w.into = w.into, w.from
 	}
-	for _, word := range w.from {
-		w.ids = w.model.append(w.ids, word)
-	}
+	return w.from
 }
 
 // id returns the id of the token with the given text.

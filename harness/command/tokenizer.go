@@ -36,7 +36,7 @@ func tokensBy(folder fs.FS) (func(text string) (int, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(text string) (int, error) { return len(m.Encode(text, false)), nil }, nil
+	return func(text string) (int, error) { return len(m.Encode(text, false, 0)), nil }, nil
 }
 
 // tokensOf is tokensBy for a model that is served here. Its tokenizer is only read where a count is

@@ -76,7 +76,7 @@ func TestAgreement(t *testing.T) {
 				t.Fatal(err)
 			}
 			const ofKV = 448
-			ids := m.Encode(string(book[20000:36000]), true)[:max(ofKV, *agreementTokens)]
+			ids := m.Encode(string(book[20000:36000]), true, 0)[:max(ofKV, *agreementTokens)]
 			exact := foretell(t, src, ids)
 			for _, kv := range roundingFormats() {
 				a := exact.agree(t, src, "float32", network{kv: kv}, ids[:ofKV])

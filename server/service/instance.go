@@ -115,7 +115,7 @@ func (i *instance) ready(m loaded, took time.Duration) {
 			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
 		i.source.Name, i.network.backend, st.Blocks, st.BlockTokens,
 		formatBytes(m.kvBytes), m.kv, room(m.engine), took.Seconds())
-	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil)
+	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil, 0)
 	if err != nil && m.lacks == "" {
 		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
 			"/v1/completions works", "reason", err)

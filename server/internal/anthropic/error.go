@@ -17,7 +17,7 @@ func LengthMessage(e *generate.LengthError) string {
 			"decrease input length or `max_tokens` and try again",
 			e.Prompt, e.MaxTokens, e.Longest)
 	}
-	return message + e.Room()
+	return message + e.Note()
 }
 
 // ErrorBody returns an error in Anthropic's envelope. status is the HTTP status that the error has

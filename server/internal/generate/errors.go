@@ -12,6 +12,7 @@ import (
 // it in the words of its API, which clients look for.
 type LengthError struct {
 	Prompt    int    // tokens
+	AtLeast   bool   // the prompt has more than Prompt, which were not counted
 	MaxTokens int    // that the client asked for; 0: it named no length
 	Longest   int    // tokens of the longest request that the server can take
 	Context   int    // the model's, at least Longest
@@ -31,8 +32,18 @@ func (e *LengthError) Code() string {
 	return CodeContext
 }
 
-// Room says why Longest is less than the model's context, in brackets; "" where it is not.
-func (e *LengthError) Room() string {
+// Note says what a client should know beside the numbers: that the prompt was not counted to its
+// end, and why Longest is less than the model's context.
+func (e *LengthError) Note() string {
+	note := e.room()
+	if e.AtLeast {
+		note += fmt.Sprintf(" (that is at least: counting ended at %d tokens)", e.Prompt)
+	}
+	return note
+}
+
+// room says why Longest is less than the model's context, in brackets; "" where it is not.
+func (e *LengthError) room() string {
 	if e.Longest == e.Context {
 		return ""
 	}

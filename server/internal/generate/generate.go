@@ -26,12 +26,12 @@ import (
 // Text is what a Generator needs to know of the model's language. It has the methods of
 // server.Text, which documents them. They are called from many goroutines at once.
 type Text interface {
-	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) (
+	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any, limit int) (
 		[]int32, error)
 	ChatTemplate() string
 	AppendText(dst []byte, id int32) []byte
 	AppendToken(dst []byte, id int32) []byte
-	Encode(s string, special bool) []int32
+	Encode(s string, special bool, limit int) []int32
 	StopTokens() []int32
 }
 
@@ -96,22 +96,26 @@ func newGenerator(t Text) *Generator {
 }
 
 // Encode returns the prompt of a request: the tokens of its conversation, or of its text.
-func (g *Generator) Encode(p *Params) ([]int32, error) {
+func (g *Generator) Encode(p *Params) ([]int32, error) { return g.encode(p, 0) }
+
+// encode is Encode. A prompt of more than limit tokens, unless limit is 0, is not encoded to its
+// end.
+func (g *Generator) encode(p *Params, limit int) ([]int32, error) {
 	if p.Prompt != nil {
-		ids := g.text.Encode(*p.Prompt, true)
+		ids := g.text.Encode(*p.Prompt, true, limit)
 		if len(ids) == 0 {
 			return nil, Invalid(p.PromptField, "%s: has no tokens", p.PromptField)
 		}
 		return ids, nil
 	}
-	return g.encodeChat(p)
+	return g.encodeChat(p, limit)
 }
 
 // Tokens returns the ids of a text. special makes control tokens of their text; around adds the
 // tokens that begin and end every text.
 func (g *Generator) Tokens(text string, special, around bool) []int32 {
-	ids := g.text.Encode(text, special)
-	edge := g.text.Encode("", true)
+	ids := g.text.Encode(text, special, 0)
+	edge := g.text.Encode("", true, 0)
 	switch {
 	case special && !around && startsWith(ids, edge):
 		return ids[len(edge):]
@@ -143,7 +147,7 @@ func (g *Generator) Piece(id int32) []byte { return g.text.AppendText(nil, id) }
 // Cancel of the Generation. ctx is the client's: it ends when the client goes away.
 func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*Generation, error) {
 	begun := g.begun(p)
-	prompt, err := g.Encode(p)
+	prompt, err := g.encode(p, counted*g.engine.Longest())
 	if err != nil {
 		return nil, err
 	}
@@ -261,6 +265,11 @@ func (g *Generator) answerMask(
 // is a mistake, of which the client should hear.
 const maxPlausible = 1 << 20
 
+// counted is up to how many times the longest request the tokens of a prompt are counted that does
+// not fit. Agents shorten a conversation by what the error says it is too long by, which it is by
+// less than its double as a rule; to count on would take seconds for a body of some megabytes.
+const counted = 2
+
 // sureTokens is how long an answer gets for certain if its length is not named.
 const sureTokens = 256
 
@@ -282,6 +291,7 @@ func (g *Generator) maxTokens(p *Params, prompt int) (int, error) {
 	}
 	e := &LengthError{
 		Prompt:  prompt,
+		AtLeast: prompt > counted*longest,
 		Longest: longest,
 		Context: g.engine.Context(),
 		Field:   p.PromptField,

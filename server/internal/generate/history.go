@@ -64,8 +64,8 @@ func CutBilling(text string) (rest string, cut bool) {
 // encodeChat returns the tokens of a conversation. An answer stands there with the exact tokens
 // that the model generated, where they are known. The reasoning of earlier turns is left out, as
 // the models' own templates do: within a turn, between a question and the answer to it, the model
-// sees what it thought before each call of a tool.
-func (g *Generator) encodeChat(p *Params) ([]int32, error) {
+// sees what it thought before each call of a tool. limit is that of encode.
+func (g *Generator) encodeChat(p *Params, limit int) ([]int32, error) {
 	messages := g.conversation(p)
 	roles, contents := make([]string, len(messages)), make([]string, len(messages))
 	for i := range messages {
@@ -103,7 +103,7 @@ func (g *Generator) encodeChat(p *Params) ([]int32, error) {
 			c.known[i] = g.spell(contents[i])
 		}
 	}
-	ids, err := g.text.EncodeChat(roles, contents, c.known, c.variables)
+	ids, err := g.text.EncodeChat(roles, contents, c.known, c.variables, limit)
 	if err != nil {
 		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
 	}
@@ -119,7 +119,7 @@ func (g *Generator) spell(text string) (ids []int32) {
 			if !strings.HasPrefix(text[i:], mark) {
 				continue
 			}
-			ids = append(append(ids, g.text.Encode(text[from:i], false)...), id)
+			ids = append(append(ids, g.text.Encode(text[from:i], false, 0)...), id)
 			i += len(mark) - 1
 			from = i + 1
 			break
@@ -128,7 +128,7 @@ func (g *Generator) spell(text string) (ids []int32) {
 	if ids == nil {
 		return nil
 	}
-	return append(ids, g.text.Encode(text[from:], false)...)
+	return append(ids, g.text.Encode(text[from:], false, 0)...)
 }
 
 // A chat is a conversation that is being encoded.
@@ -167,7 +167,7 @@ func (g *Generator) begun(p *Params) beginning {
 		return beginning{exact: true}
 	}
 	b, vars := beginning{form: g.thinking}, p.variables()
-	ids, err := g.text.EncodeChat([]string{RoleUser}, []string{"?"}, nil, vars)
+	ids, err := g.text.EncodeChat([]string{RoleUser}, []string{"?"}, nil, vars, 0)
 	if err != nil {
 		return b
 	}
@@ -182,7 +182,7 @@ func (g *Generator) begun(p *Params) beginning {
 	}
 	gap := slices.Repeat(stops[:1], 3) // see recall
 	earlier, err := g.text.EncodeChat([]string{RoleUser, RoleAssistant, RoleUser},
-		[]string{"?", "!", "?"}, [][]int32{nil, gap, nil}, vars)
+		[]string{"?", "!", "?"}, [][]int32{nil, gap, nil}, vars, 0)
 	if err != nil {
 		return b
 	}

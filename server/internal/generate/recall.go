@@ -46,7 +46,9 @@ func (g *Generator) recall(who asker, c *chat) {
 			marked[i] = gap
 			keys = append(keys, c.messages[i].key)
 		}
-		ids, err := g.text.EncodeChat(c.roles, c.contents, marked, c.variables)
+		// What lies behind the memory is in no memory.
+		limit := len(memory) + len(lost)*len(gap)
+		ids, err := g.text.EncodeChat(c.roles, c.contents, marked, c.variables, limit)
 		if err != nil {
 			return // Encode gets the same error and reports it
 		}

@@ -10,14 +10,14 @@ import (
 // byteText is a language in which a token is a byte. It has no chat template.
 type byteText struct{}
 
-func (byteText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
+func (byteText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any, limit int) ([]int32, error) {
 	return nil, errors.New("no chat template")
 }
-func (byteText) ChatTemplate() string                    { return "" }
-func (byteText) Encode(s string, special bool) []int32   { return byteTokens(s) }
-func (byteText) AppendToken(dst []byte, id int32) []byte { return append(dst, byte(id)) }
-func (byteText) AppendText(dst []byte, id int32) []byte  { return append(dst, byte(id)) }
-func (byteText) StopTokens() []int32                     { return []int32{256} }
+func (byteText) ChatTemplate() string                             { return "" }
+func (byteText) Encode(s string, special bool, limit int) []int32 { return byteTokens(s) }
+func (byteText) AppendToken(dst []byte, id int32) []byte          { return append(dst, byte(id)) }
+func (byteText) AppendText(dst []byte, id int32) []byte           { return append(dst, byte(id)) }
+func (byteText) StopTokens() []int32                              { return []int32{256} }
 
 func byteTokens(s string) (ids []int32) {
 	for _, b := range []byte(s) {

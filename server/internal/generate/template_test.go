@@ -92,17 +92,17 @@ func TestTemplates(t *testing.T) {
 		}
 		// The answer of a turn, and what a tool returned: the prompt goes on from the very tokens.
 		p.AddMessage(RoleUser, "Hi")
-		first, err := g.encodeChat(p)
+		first, err := g.encodeChat(p, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids := m.Encode("I must look.\n"+test.closed+"\n\nI look.", false)
+		ids := m.Encode("I must look.\n"+test.closed+"\n\nI look.", false, 0)
 		whole := answerTokens{whole: append(b.opener, ids...)}
 		p.Agent = "ada"
 		p.AddAnswer("", "I look.", nil)
 		p.AddToolResult("noon")
 		g.answers.keep(p.asker(), "I look.", whole)
-		second, err := g.encodeChat(p)
+		second, err := g.encodeChat(p, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

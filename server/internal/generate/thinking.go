@@ -270,14 +270,14 @@ func (g *Generator) appendToken(dst []byte, id int32) []byte {
 // mark returns the ids that a mark of a form is encoded to, nil where no ids spell it. A mark that
 // is a control token is noted, so that its text is seen in answers.
 func (g *Generator) mark(text string) []int32 {
-	around := append(g.text.Encode("", true), g.text.StopTokens()...)
-	ids := g.text.Encode(text, true)
+	around := append(g.text.Encode("", true, 0), g.text.StopTokens()...)
+	ids := g.text.Encode(text, true, 0)
 	ids = slices.DeleteFunc(ids, func(id int32) bool { return slices.Contains(around, id) })
 	if len(ids) == 1 && len(g.text.AppendToken(nil, ids[0])) == 0 {
 		g.marks[ids[0]] = text
 		return ids
 	}
-	ids = g.text.Encode(text, false)
+	ids = g.text.Encode(text, false, 0)
 	var b []byte
 	for _, id := range ids {
 		b = g.text.AppendToken(b, id)

@@ -100,5 +100,5 @@ func LengthMessage(e *generate.LengthError) string {
 			"Please reduce the length of the %s or completion.",
 			e.Prompt+e.MaxTokens, e.Prompt, e.Field, e.MaxTokens, e.Field)
 	}
-	return message + e.Room()
+	return message + e.Note()
 }

@@ -6,6 +6,7 @@ package jinja
 const (
 	maxSteps      = 1 << 22
 	stepsOfValue  = 1 << 10 // more for each value among the variables, for long chats
+	bytesOfValue  = 1 << 10 // of a text that count as one more value: it may be copied 32 times
 	maxText       = 1 << 24 // bytes of a text
 	maxList       = 1 << 20 // elements of a list that + or * makes
 	maxWidth      = 1 << 12 // characters of a width, an indent, a precision
@@ -55,10 +56,12 @@ func (a *args) size() int {
 	return n
 }
 
-// values counts the values in one, itself included.
+// values counts the values in one, itself included, and a long text as several.
 func values(v any) int {
 	n := 1
 	switch v := v.(type) {
+	case Text:
+		n += len(v.s) / bytesOfValue
 	case List:
 		for _, e := range v {
 			n += values(e)
