@@ -72,7 +72,7 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 		AgentID string `json:"agent_id"` // "": the server makes one up
 		Durable bool   `json:"durable"`  // each request of the agent is one with X-Durable: wait
 	}
-	if err := readBody(w, r, &body); err != nil {
+	if err := readOptionalBody(w, r, &body); err != nil {
 		return err
 	}
 	id := cmp.Or(body.AgentID, newID("agent_"))
@@ -206,10 +206,8 @@ func (s *Server) pinAgent(pin func(p engine.Principal, agent string) error) hand
 		var body struct {
 			Durable *bool `json:"durable"` // nil: as it was
 		}
-		if r.ContentLength != 0 {
-			if err := readBody(w, r, &body); err != nil {
-				return err
-			}
+		if err := readOptionalBody(w, r, &body); err != nil {
+			return err
 		}
 		action := func(p engine.Principal, agent string) error {
 			if err := pin(p, agent); err != nil || body.Durable == nil {

@@ -419,3 +419,30 @@ func fuzzRequest(t *testing.T, body []byte, q generationBody) {
 		t.Fatalf("%q: accepted as %+v", body, p)
 	}
 }
+
+// TestNoBody: where a body need not be there, an empty one is none, however it is framed.
+func TestNoBody(t *testing.T) {
+	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: t.TempDir()}, byteText{})
+	l := listen(t, s)
+	l.exchange(t, postTo("/v1/agents", `{"agent_id":"ada"}`))
+	for _, body := range []string{"\r\n", "Content-Length: 0\r\n\r\n", "Content-Length: 2\r\n\r\n \n",
+		"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\n\r\n"} {
+		for path, want := range map[string]string{
+			"POST /v1/agents":                  "201",
+			"POST /v1/agents/ada/pin":          "200",
+			"POST /v1/agents/ada/unpin":        "200",
+			"GET /v1/agents/ada":               "200",
+			"HEAD /v1/agents/ada":              "200",
+			"DELETE /v1/agents/bob":            "404",
+			"DELETE /v1/responses/resp_x":      "404",
+			"POST /v1/responses/resp_x/cancel": "404",
+			"POST /v1/chat/completions":        "400",
+			"POST /v1/agents/ada/generate":     "400",
+		} {
+			got := l.exchange(t, path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"+body)
+			if !strings.HasPrefix(got, "HTTP/1.1 "+want) {
+				t.Errorf("%s with %q: %q, want %s", path, body, got, want)
+			}
+		}
+	}
+}

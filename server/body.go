@@ -21,16 +21,39 @@ import (
 
 // readBody reads the JSON body of a request into v.
 func readBody(w *response, r *http.Request, v any) error {
-	body, err := decompressed(w, r)
+	b, err := bodyBytes(w, r)
 	if err != nil {
 		return err
 	}
+	return parseBody(b, v)
+}
+
+// readOptionalBody is readBody where a body need not be there: of an empty one, whatever its
+// framing, v stays as it is.
+func readOptionalBody(w *response, r *http.Request, v any) error {
+	b, err := bodyBytes(w, r)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
+	}
+	return parseBody(b, v)
+}
+
+// bodyBytes reads the body of a request, without its Content-Encoding.
+func bodyBytes(w *response, r *http.Request) ([]byte, error) {
+	body, err := decompressed(w, r)
+	if err != nil {
+		return nil, err
+	}
 	b, err := io.ReadAll(body)
 	if err != nil {
-		return bodyError(err)
+		return nil, bodyError(err)
 	}
 	// limitBody's deadline would cut off a long answer, because the connection is read for its end.
 	w.control.SetReadDeadline(time.Time{})
+	return b, nil
+}
+
+func parseBody(b []byte, v any) error {
 	if name := byteOrderMark(b); name != "" {
 		return &generate.RequestError{Code: codeInvalidJSON, Message: "the body begins with " + name +
 			"; want JSON in UTF-8 without one"}
