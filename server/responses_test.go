@@ -66,6 +66,29 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestLongConversation: a conversation that is continued by an id may have as much as a body that
+// has all of it, and is not read further.
+func TestLongConversation(t *testing.T) {
+	s := try(t, Config{}, &echoModel{})
+	large := `{"input":[{"type":"web_search_call","action":"` + strings.Repeat("x", 1<<20) + `"},{"role":"user","content":"hi"}]`
+	previous := ""
+	for n := range 9 {
+		body := large
+		if previous != "" {
+			body += `,"previous_response_id":"` + previous + `"`
+		}
+		w := s.post(responsesPath, body+"}")
+		if want := map[bool]int{true: 200, false: 400}[n < 8]; w.Code != want {
+			t.Fatalf("after %d responses of 1 MiB: %d %s", n, w.Code, w.Body)
+		}
+		if n < 8 {
+			previous = readResponse(t, w).ID
+		} else if !strings.Contains(w.Body.String(), `"code": "context_length_exceeded"`) || !strings.Contains(w.Body.String(), "Begin a new conversation") {
+			t.Errorf("%s", w.Body)
+		}
+	}
+}
+
 func TestWireResponsesTools(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := transcript{joined: true}
@@ -162,7 +185,7 @@ func TestResponseRefusals(t *testing.T) {
 		{`"input":"x","conversation":"conv_1"`, "unsupported_parameter", "conversation: not"},
 		{`"input":"x","prompt":{"id":"pmpt_1"}`, "unsupported_parameter", "prompt: this server"},
 		{`"input":"x","truncation":"auto"`, "unsupported_parameter", "truncation: "},
-		{`"input":"x","previous_response_id":"resp_nope"`, "previous_response_not_found", "Previous response with id 'resp_nope' not found."},
+		{`"input":"x","previous_response_id":"resp_nope"`, "previous_response_not_found", "Previous response with id 'resp_nope' not found. It was not stored, was deleted, is older than what this server keeps, or another replica has it: send"},
 		{tools(`{"type":"web_search"}`), "unsupported_parameter", `tools[0].type: \"web_search\"`},
 		{tools(`{"type":"mcp","server_url":"http://x"}`), "unsupported_parameter", `tools[0].type: \"mcp\"`},
 		{tools(`{"type":"custom","name":"p","format":{"type":"grammar","syntax":"lark","definition":"start: /a/"}}`), "unsupported_parameter", "tools[0].format"},

@@ -3,7 +3,6 @@ package responses
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -68,8 +67,8 @@ func (c *conversation) addInput(raw json.RawMessage) error {
 }
 
 // addStored adds the items of an earlier response.
-func (c *conversation) addStored(r *Stored) error {
-	for _, raw := range slices.Concat(r.Input, r.output()) {
+func (c *conversation) addStored(r Earlier) error {
+	for _, raw := range r.items {
 		if err := c.add("previous_response_id", raw); err != nil {
 			return err
 		}
@@ -145,8 +144,8 @@ type referred struct {
 	input, output []json.RawMessage
 }
 
-// Bounds of what one request's references lead to. A reference is short, and what it leads to may
-// be as large as a body.
+// Bounds of what the references of one request lead to, and of the conversation that it continues.
+// A reference is short, and what it leads to may be as large as a body.
 const (
 	maxReferred = 8 << 20   // bytes of items: what a body has at most, unless configured otherwise
 	maxRead     = 256 << 20 // bytes of the responses that are read for them

@@ -60,7 +60,7 @@ type Request struct {
 	Truncation     string          `json:"truncation"`
 
 	store   Owned
-	earlier []*Stored // the responses before this one, the first of the conversation first
+	earlier []Earlier // the responses before this one, the first of the conversation first
 	missing error     // why they could not be had
 	looked  bool      // they were looked for
 	tools   toolNames

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -539,29 +540,65 @@ func (s *Store) remove(all ...*entry) (err error) {
 	return nil
 }
 
+// An Earlier is what a conversation has of a response that precedes another.
+type Earlier struct {
+	ID, Agent string
+	items     []json.RawMessage // its input and its output
+}
+
 // Conversation returns a response and all before it, the first of them first. It fails with an
-// error for the client where one of them is not there.
-func (o Owned) Conversation(id string) ([]*Stored, error) {
-	var chain []*Stored
-	for next := id; next != ""; next = chain[len(chain)-1].Previous {
+// error for the client where one of them is not there, or where they have more than one request may
+// refer to.
+func (o Owned) Conversation(id string) ([]Earlier, error) {
+	var chain []Earlier
+	var kept, read int
+	for next := id; next != ""; {
 		r, err := o.Get(next)
 		switch {
 		case errors.Is(err, ErrNotFound) && next == id:
-			return nil, previousNotFound("Previous response with id '%s' not found.", id)
+			return nil, previousNotFound("Previous response with id '%s' not found."+elsewhere, id)
 		case errors.Is(err, ErrNotFound):
 			return nil, previousNotFound("Previous response with id '%s' continues '%s', which "+
-				"was not found.", id, next)
+				"was not found."+elsewhere, id, next)
 		case err != nil:
 			return nil, err
 		case len(chain) == maxChain:
 			return nil, previousNotFound("Previous response with id '%s' has more than %d before "+
 				"it.", id, maxChain)
 		}
-		chain = append(chain, r)
+		e := Earlier{ID: r.ID, Agent: r.Agent}
+		for _, raw := range slices.Concat(r.Input, r.output()) {
+			e.items = append(e.items, bytes.Clone(raw)) // without the rest of the response
+			kept += len(raw)
+			read += len(raw)
+		}
+		if read += len(r.Response); kept > maxReferred || read > maxRead {
+			return nil, tooLong(id, len(chain)+1)
+		}
+		chain, next = append(chain, e), r.Previous
 	}
 	slices.Reverse(chain)
 	return chain, nil
 }
+
+// tooLong returns the error for a conversation of which the last n responses have too much. Clients
+// shorten a conversation by its code.
+func tooLong(id string, n int) *generate.RequestError {
+	return &generate.RequestError{
+		Code:  generate.CodeContext,
+		Param: "previous_response_id",
+		Message: fmt.Sprintf("The conversation of the previous response with id '%s' is too long: "+
+			"its last %d responses alone have more than this server reads for one request, which is "+
+			"%d bytes of items and %d of responses with their tools and instructions. Begin a new "+
+			"conversation, without previous_response_id, from a summary of this one.", id, n,
+			maxReferred, maxRead),
+	}
+}
+
+// elsewhere says why a response may be missing, and what then helps.
+const elsewhere = " It was not stored, was deleted, is older than what this server keeps, or another " +
+	"replica has it: send the whole conversation as input; behind a proxy that divides sessions " +
+	"among replicas, send the same X-Session-ID with each request of a conversation."
 
 // previousNotFound returns the error by which clients of OpenAI's API recognise that the response
 // to continue is missing.
