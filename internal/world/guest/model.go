@@ -25,14 +25,14 @@ const (
 // letters is how text becomes tokens; the server's Text and the oracle both use it.
 type letters struct{}
 
-func (l letters) EncodeChat(roles, contents []string, answers [][]int32, _ map[string]any) (
+func (l letters) EncodeChat(roles, contents []string, answers [][]int32, _ map[string]any, _ int) (
 	ids []int32, err error) {
 	for i, text := range contents {
 		ids = append(ids, tokenBegin, int32(roles[i][0])-' ')
 		if answers != nil && answers[i] != nil {
 			ids = append(ids, answers[i]...)
 		} else {
-			ids = append(ids, l.Encode(text, false)...)
+			ids = append(ids, l.Encode(text, false, 0)...)
 		}
 		ids = append(ids, tokenEnd)
 	}
@@ -41,7 +41,7 @@ func (l letters) EncodeChat(roles, contents []string, answers [][]int32, _ map[s
 
 func (letters) ChatTemplate() string { return template }
 
-func (letters) Encode(s string, special bool) (ids []int32) {
+func (letters) Encode(s string, special bool, _ int) (ids []int32) {
 	if special {
 		ids = append(ids, tokenBegin)
 	}

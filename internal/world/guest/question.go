@@ -181,7 +181,7 @@ func resultBody(api, text string) any {
 // it, if it was this agent's and is still remembered, and else in the plain form of its JSON.
 func (c *client) prompts(q *question) (all [][]int32) {
 	if q.api == "completions" {
-		return [][]int32{letters{}.Encode(q.said[len(q.said)-1].text, true)}
+		return [][]int32{letters{}.Encode(q.said[len(q.said)-1].text, true, 0)}
 	}
 	roles, spelled := []string{"system"}, [][]string{{instructions}}
 	for _, m := range q.said {
@@ -199,7 +199,7 @@ func (c *client) prompts(q *question) (all [][]int32) {
 		spelled = longer[:min(len(longer), maxPrompts)]
 	}
 	for _, texts := range spelled {
-		ids, _ := letters{}.EncodeChat(roles, texts, nil, nil)
+		ids, _ := letters{}.EncodeChat(roles, texts, nil, nil, 0)
 		all = append(all, ids)
 	}
 	return all
