@@ -127,6 +127,11 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 	defer delete(around, n)
 	c.quiet += btoi(n.quiet)
 	defer func() { c.quiet -= btoi(n.quiet) }()
+	// Properties come in the order of the text: those of a union of Rust have the tag, and then a
+	// reference to the rest.
+	if n.namesFirst() && hasAssertions(n) {
+		c.addNode(f, n)
+	}
 	for _, k := range references {
 		if ref := n.get(k); ref != nil {
 			if err := c.addRef(f, n, k, around); err != nil {
@@ -147,6 +152,15 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 		return err
 	}
 	return c.addAll(f, more, around)
+}
+
+// namesFirst reports whether a schema names properties of its own before it refers to others.
+func (n *node) namesFirst() bool {
+	own := n.find("properties")
+	other := slices.IndexFunc(n.keys, func(k string) bool {
+		return k == "allOf" || slices.Contains(references, k)
+	})
+	return own >= 0 && own < other
 }
 
 func (c *compiler) addAll(f *conjunction, nodes []*node, around map[*node]bool) error {

@@ -126,9 +126,12 @@ func TestHeld(t *testing.T) {
 			[]string{`{"net":"10.0.0.0","id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","low":"a"}`, `{"net":"10.0.0.0/8","id":"x","low":"a"}`, `{"net":"10.0.0.0/8","id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","low":"A"}`}},
 		"several patterns of Zod": {`{"type":"string","format":"includes","allOf":[{"pattern":"^sk-.*"},{"pattern":"ab"}]}`, []string{`"sk-ab"`, `"sk-xaby"`}, []string{`"sk-a"`, `"ab"`}},
 		"an integer as a string":  {`{"type":["string","integer"],"format":"int64"}`, []string{`"0"`, `"-123456789012345678"`, "5"}, []string{`"a"`, `""`, `"01"`, `"-"`, `"1.5"`}},
-		"a path":                  {`{"type":"string","format":"path"}`, []string{`"/etc/hosts"`, `"a b"`}, []string{"1"}},
-		"pattern looks behind":    {`{"type":"string","pattern":"^\\w+(?<!_)$","maxLength":9}`, []string{`"a_b"`}, []string{`"a_"`}},
-		"an enum in escapes":      {`{"enum":["\u534e\u6c0f","a\/b"]}`, []string{`"华氏"`, `"a/b"`}, []string{`"\u534e\u6c0f"`, `"a\/b"`}},
+		"a tag before a reference": {`{"oneOf":[{"type":"object","properties":{"type":{"const":"a"}},"$ref":"#/$defs/A","required":["type"]},
+			{"type":"object","$ref":"#/$defs/A","properties":{"type":{"const":"b"}},"required":["type"]}],"$defs":{"A":{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]}}}`,
+			[]string{`{"type":"a","x":1}`, `{"x":1,"type":"b"}`}, []string{`{"x":1,"type":"a"}`, `{"type":"b","x":1}`, `{"type":"a"}`}},
+		"a path":               {`{"type":"string","format":"path"}`, []string{`"/etc/hosts"`, `"a b"`}, []string{"1"}},
+		"pattern looks behind": {`{"type":"string","pattern":"^\\w+(?<!_)$","maxLength":9}`, []string{`"a_b"`}, []string{`"a_"`}},
+		"an enum in escapes":   {`{"enum":["\u534e\u6c0f","a\/b"]}`, []string{`"华氏"`, `"a/b"`}, []string{`"\u534e\u6c0f"`, `"a\/b"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, err := Schema([]byte(test.schema))
