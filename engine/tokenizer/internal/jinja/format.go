@@ -127,7 +127,8 @@ func (f *formatter) value(name string) any {
 
 // argument returns the argument with a number or a name, or the next one if there is neither.
 func (f *formatter) argument(name string) any {
-	i, err := strconv.Atoi(name)
+	number, err := strconv.ParseUint(name, 10, 31) // "-1" and "+1" are names
+	i := int(number)
 	switch {
 	case name == "" && f.next < 0:
 		fail("cannot switch from manual field specification to automatic field numbering")

@@ -189,6 +189,7 @@ size.isascii()
 '{:{w}}|'.format('a', w=4)
 '{:.2}'.format('abc')
 '{:5}|{:5}|'.format(3, 'a')
+'{-1}'.format(1, 2)
 '{} {}'.format(1)
 '{x}'.format_map({'x': 1})
 '%s' % text
