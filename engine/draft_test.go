@@ -91,6 +91,8 @@ func (tr *trial) vary(r *Request, kind int) {
 		r.Logprobs = kind % 7
 	case 3:
 		r.Sampling.Frequency, r.Sampling.Presence = 0.2, 0.1
+	case 5:
+		r.Sampling.Repetition = 1.2
 	case 4:
 		r.Sampling.Bias = map[int32]float64{int32(kind) % fakeVocab: 0.6}
 	}
@@ -268,7 +270,7 @@ func TestDraftsChangeNoAnswer(t *testing.T) {
 		case 3:
 			r.Mask = even
 		case 4:
-			r.Sampling = Sampling{Frequency: 0.01, Presence: 0.01}
+			r.Sampling = Sampling{Frequency: 0.01, Presence: 0.01, Repetition: 1.01}
 			r.Logprobs = 1
 		case 5:
 			r.Stop = []int32{int32(seed % fakeVocab)}

@@ -136,7 +136,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 			tokens: slices.Clone(r.Prompt),
 		},
 		stream:    newStream(&r, ctx.Done()),
-		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
+		sampler:   sample.New(r.Sampling, r.Prompt, r.Mask, r.Logprobs),
 		submitted: time.Now(),
 	}
 	if !e.cfg.NoDrafts {

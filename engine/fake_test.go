@@ -271,7 +271,7 @@ func foretellBy(next func([]int32) int32, r Request) []int32 {
 // foretoldBy is foretellBy with log-probabilities, where the request wants them.
 func foretoldBy(next func([]int32) int32, r Request) (f foretold) {
 	text := slices.Clone(r.Prompt)
-	draws := sample.New(r.Sampling, r.Mask, r.Logprobs)
+	draws := sample.New(r.Sampling, r.Prompt, r.Mask, r.Logprobs)
 	var row sample.Distribution
 	logits := make([]float32, fakeVocab)
 	for range r.MaxTokens {

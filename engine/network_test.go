@@ -129,7 +129,7 @@ func (s *soloist) foretell(r Request) foretold {
 	if answer, ok := s.known[key]; ok {
 		return answer
 	}
-	draws := sample.New(r.Sampling, r.Mask, r.Logprobs)
+	draws := sample.New(r.Sampling, r.Prompt, r.Mask, r.Logprobs)
 	var f foretold
 	var row sample.Distribution
 	text := slices.Clone(r.Prompt)

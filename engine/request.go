@@ -61,8 +61,9 @@ type Request struct {
 
 // Sampling says how a token is drawn from logits. The zero value is greedy. Its fields are
 // Temperature (0: greedy), TopP, TopK and MinP (which keep only likely tokens; 0: off), Presence
-// and Frequency (penalties for tokens of the answer so far), Bias (added to logits, by token id)
-// and Seed (equal requests with equal seeds get equal answers).
+// and Frequency (penalties for tokens of the answer so far), Repetition (the same for those of the
+// prompt and the answer; 0 or 1: off), Bias (added to logits, by token id) and Seed (equal requests
+// with equal seeds get equal answers).
 type Sampling = sample.Sampling
 
 // A Token is one token of an answer.

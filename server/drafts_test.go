@@ -71,6 +71,7 @@ func random(r *rand.Rand) randomQuestion {
 	maybe(`"stop":[` + stops + `]`)
 	maybe(`"frequency_penalty":0.5`)
 	maybe(`"presence_penalty":0.7`)
+	maybe(`"repetition_penalty":1.1`)
 	maybe(fmt.Sprintf(`"logit_bias":{"%d":2}`, 200+r.IntN(200)))
 	maybe(`"min_tokens":6`)
 	maybe(`"ignore_eos":true`)

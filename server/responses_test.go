@@ -205,6 +205,7 @@ func TestResponseRefusals(t *testing.T) {
 		{`"input":"x","text":{"format":{"type":"json_schema","schema":{},"strict":"yes"}}`, "invalid_value", "text.format.strict: want a boolean, got string"},
 		{`"input":"x","text":"json"`, "invalid_value", "text: want an object, got string"},
 		{`"input":"x","response_format":{"type":"json_object"}`, "unsupported_parameter", "response_format: not a field of this API; use text.format"},
+		{`"input":"x","stop":["a"]`, "unsupported_parameter", "stop: not a field of this API, which has no stop strings; /v1/chat/completions has"},
 		{`"input":7`, "invalid_value", "input: want a string"},
 		{`"input":[]`, "invalid_value", "input: missing"},
 		{`"input":"x","max_output_tokens":0`, "invalid_value", "max_output_tokens: 0"},

@@ -201,6 +201,7 @@ func TestWireErrors(t *testing.T) {
 			{"top_logprobs", post(say("a", `"top_logprobs":2`))},
 			{"a token that the model does not have", post(say("a", `"logit_bias":{"5000":1}`))},
 			{"a penalty", post(say("a", `"presence_penalty":-3`))},
+			{"a penalty of nothing", post(say("a", `"repetition_penalty":0`))},
 			{"an agent's name", post(say("a"), "X-Agent-ID: ../../etc")},
 			{"another model", post(say("a", `"model":"gpt-4"`))},
 			{"a body over the limit", post(say(strings.Repeat("a", 300)))},

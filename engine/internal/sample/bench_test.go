@@ -19,7 +19,7 @@ func BenchmarkDraw(b *testing.B) {
 		{Temperature: 0.8, TopK: 40, TopP: 0.95},
 	} {
 		b.Run(fmt.Sprintf("t=%g/p=%g/k=%d", s.Temperature, s.TopP, s.TopK), func(b *testing.B) {
-			one := New(s, nil, 0)
+			one := New(s, nil, nil, 0)
 			var d Distribution
 			b.ReportAllocs()
 			for b.Loop() {

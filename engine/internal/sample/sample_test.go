@@ -127,7 +127,7 @@ func checkPick(t *testing.T, s Sampling, logits []float32) {
 			}
 		}
 	}
-	one, twin := New(s, nil, 0), New(s, nil, 0)
+	one, twin := New(s, nil, nil, 0), New(s, nil, nil, 0)
 	for range 4 {
 		id, ok := one.Draw(slices.Clone(logits), &d)
 		r := float64(twin.rand.Uint64()>>11) / (1 << 53)
@@ -223,7 +223,7 @@ func TestPickIsTheSameOnAnyMachine(t *testing.T) {
 		var sums []float64
 		for _, workers := range []int{1, 2, 7} {
 			before := runtime.GOMAXPROCS(workers)
-			one := New(s, nil, 0)
+			one := New(s, nil, nil, 0)
 			for range 3 {
 				id, _ := one.pick(logits, &used)
 				ids = append(ids, id)
@@ -269,7 +269,7 @@ func TestDraw(t *testing.T) {
 	const draws = 20000
 	for seed := range uint64(draws) {
 		s.Seed = seed
-		one := New(s, nil, 0)
+		one := New(s, nil, nil, 0)
 		id, ok := one.Draw(logits, &d)
 		if !ok {
 			t.Fatal("nothing drawn")
@@ -312,7 +312,7 @@ func TestAdjust(t *testing.T) {
 	const none = -1
 	row := []float32{0, 1, 2, 3}
 	draws := func(how Sampling, mask func([]int32, []float32)) (ids []int32) {
-		s := New(how, mask, 0)
+		s := New(how, nil, mask, 0)
 		var d Distribution
 		for range 6 {
 			id, ok := s.Draw(slices.Clone(row), &d)
@@ -352,11 +352,39 @@ func TestAdjust(t *testing.T) {
 	}
 }
 
+// Repetition is of tokens of the prompt and of the answer, each once: what is likely becomes less
+// so by division, and what is unlikely by multiplication.
+func TestRepetition(t *testing.T) {
+	for _, test := range []struct {
+		row    []float32
+		prompt []int32
+		by     float64
+		want   []int32
+	}{
+		{[]float32{-1, 1, 2, 3}, []int32{3, 3}, 2, []int32{2, 3, 3}},
+		{[]float32{-1, -2}, []int32{0}, 3, []int32{1, 0, 0}},
+		{[]float32{1, 2}, []int32{0}, 0.25, []int32{0, 0, 0}},
+		{[]float32{1, 2}, []int32{1}, 1, []int32{1, 1, 1}},
+		{[]float32{1, 2}, []int32{1}, 0, []int32{1, 1, 1}},
+	} {
+		s := New(Sampling{Repetition: test.by}, test.prompt, nil, 0)
+		var d Distribution
+		var got []int32
+		for range test.want {
+			id, _ := s.Draw(slices.Clone(test.row), &d)
+			got = append(got, id)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%v after %v by %v: %v, want %v", test.row, test.prompt, test.by, got, test.want)
+		}
+	}
+}
+
 // Log-probabilities are those of the model, however its logits are changed afterwards.
 func TestLogprobs(t *testing.T) {
 	row := []float32{1, 3, float32(math.Inf(-1)), 2}
 	lse := math.Log(math.E + math.Exp(3) + math.Exp(2))
-	s := New(Sampling{Bias: map[int32]float64{0: 100}}, nil, 2)
+	s := New(Sampling{Bias: map[int32]float64{0: 100}}, nil, nil, 2)
 	var d Distribution
 	if id, ok := s.Draw(slices.Clone(row), &d); id != 0 || !ok {
 		t.Fatalf("drew %d", id)

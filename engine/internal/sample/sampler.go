@@ -40,15 +40,38 @@ type Sampler struct {
 
 	answer   []int32       // the tokens drawn; kept only for a mask
 	counts   map[int32]int // how often each token was drawn; kept only for the penalties
+	seen     seen          // tokens of the prompt and drawn ones; kept only for Repetition
 	raw      []float32     // the row as it came; kept only for log-probabilities
 	logprobs []Logprob     // of the token drawn last, made anew for each
 }
 
-// New returns the sampler of a request. mask may be nil. With top above 0 each draw notes the
-// log-probabilities of its token and of the top likeliest ones.
-func New(how Sampling, mask Mask, top int) Sampler {
+// seen is a set of tokens, and a list of them, which is quicker to go through.
+type seen struct {
+	set  map[int32]bool
+	list []int32
+}
+
+func (s *seen) add(token int32) {
+	if s.set == nil {
+		s.set = make(map[int32]bool)
+	}
+	if !s.set[token] {
+		s.set[token] = true
+		s.list = append(s.list, token)
+	}
+}
+
+// New returns the sampler of a request, whose prompt it does not keep. mask may be nil. With top
+// above 0 each draw notes the log-probabilities of its token and of the top likeliest ones.
+func New(how Sampling, prompt []int32, mask Mask, top int) Sampler {
 	// The second half of PCG's seed is an arbitrary constant (the digits of the golden ratio).
-	return Sampler{how: how, rand: rand.NewPCG(how.Seed, 0x9e3779b97f4a7c15), mask: mask, top: top}
+	s := Sampler{how: how, rand: rand.NewPCG(how.Seed, 0x9e3779b97f4a7c15), mask: mask, top: top}
+	if how.scales() {
+		for _, token := range prompt {
+			s.seen.add(token)
+		}
+	}
+	return s
 }
 
 // Draw picks a token from a row of logits, one per token of the vocabulary, which it may change. It
@@ -88,6 +111,9 @@ func (s *Sampler) note(token int32) {
 		}
 		s.counts[token]++
 	}
+	if s.how.scales() {
+		s.seen.add(token)
+	}
 }
 
 // Logprobs returns the log-probabilities of the last draw: that of its token first, then those of
@@ -103,14 +129,21 @@ func (s *Sampler) Greedy() bool { return s.how.Temperature == 0 && !s.adjusts() 
 
 // adjusts reports whether logits are changed before a token is drawn.
 func (s *Sampler) adjusts() bool {
-	return len(s.how.Bias) > 0 || s.how.penalizes() || s.mask != nil
+	return len(s.how.Bias) > 0 || s.how.penalizes() || s.how.scales() || s.mask != nil
 }
 
-// adjust applies everything that changes logits: bias, penalties, and at last the mask, so that
-// neither of the first two can bring back a token that the mask rules out.
+// adjust applies everything that changes logits: bias, penalties in vLLM's order, and at last the
+// mask, so that neither of the first two can bring back a token that the mask rules out.
 func (s *Sampler) adjust(logits []float32) {
 	for id, b := range s.how.Bias {
 		logits[id] += float32(b)
+	}
+	for _, id := range s.seen.list {
+		if logits[id] > 0 {
+			logits[id] /= float32(s.how.Repetition)
+		} else {
+			logits[id] *= float32(s.how.Repetition)
+		}
 	}
 	for id, n := range s.counts {
 		logits[id] -= float32(s.how.Presence + s.how.Frequency*float64(n))

@@ -13,11 +13,13 @@ type Sampling struct {
 	TopK        int     // keep this many of the likeliest tokens; 0: off
 	MinP        float64 // keep tokens at least this likely relative to the likeliest one; 0: off
 
-	// These change the logits before anything else does, greedy or not. The penalties are
+	// These change the logits before anything else does, greedy or not. Presence and Frequency are
 	// subtracted from the logits of tokens that the answer has already: Presence once, Frequency
-	// once for each occurrence.
-	Presence, Frequency float64
-	Bias                map[int32]float64 // added to the logits, by token id
+	// once for each occurrence. Repetition is for tokens that the prompt or the answer has: it
+	// divides a logit above 0 and multiplies one below (Keskar et al., arXiv 1909.05858, section
+	// 4.1, as vLLM and transformers do); 0 or 1: off.
+	Presence, Frequency, Repetition float64
+	Bias                            map[int32]float64 // added to the logits, by token id
 
 	// Seed decides the draws: equal requests with equal seeds get equal answers, whatever else is
 	// in the batch. No value is special; a caller that wants variety draws a seed.
@@ -39,6 +41,9 @@ func (s Sampling) Validate(vocab int) error {
 	case !finite(s.Presence) || !finite(s.Frequency):
 		return fmt.Errorf("the penalties are %v and %v: they must be finite",
 			s.Presence, s.Frequency)
+	case !(s.Repetition >= 0) || math.IsInf(s.Repetition, 1):
+		return fmt.Errorf("repetition_penalty is %v: it must be a positive number, or 0 for none",
+			s.Repetition)
 	}
 	for id, b := range s.Bias {
 		if id < 0 || int(id) >= vocab || !finite(b) {
@@ -50,6 +55,9 @@ func (s Sampling) Validate(vocab int) error {
 }
 
 func (s Sampling) penalizes() bool { return s.Presence != 0 || s.Frequency != 0 }
+
+// scales reports whether the logits of tokens that were there before are divided or multiplied.
+func (s Sampling) scales() bool { return s.Repetition != 0 && s.Repetition != 1 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 

@@ -23,6 +23,7 @@ type SamplingFields struct {
 	MinP        float64            // 0 to 1; 0: off
 	Presence    float64            // -2 to 2
 	Frequency   float64            // -2 to 2
+	Repetition  *float64           // above 0, to 10; nil: 1, which is off
 	Seed        *int64             // nil: another one for each request
 	Bias        map[string]float64 // from token ids to -100 to 100
 }
@@ -46,6 +47,10 @@ func (f SamplingFields) Sampling() (engine.Sampling, error) {
 				field.min, field.max)
 		}
 	}
+	if r := orDefault(f.Repetition, 1); !(r > 0 && r <= 10) {
+		return s, Invalid("repetition_penalty", "repetition_penalty: %v; want more than 0, at most 10",
+			r)
+	}
 	if f.TopK < -1 {
 		return s, Invalid("top_k", "top_k: %d; want at least 1, or 0 for off", f.TopK)
 	}
@@ -55,6 +60,7 @@ func (f SamplingFields) Sampling() (engine.Sampling, error) {
 		s.Temperature = 0
 	}
 	s.MinP, s.Presence, s.Frequency = f.MinP, f.Presence, f.Frequency
+	s.Repetition = orDefault(f.Repetition, 1)
 	s.Seed = rand.Uint64()
 	if f.Seed != nil {
 		s.Seed = uint64(*f.Seed)

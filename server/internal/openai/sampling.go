@@ -24,6 +24,7 @@ type samplingFields struct {
 	Stop             stopStrings        `json:"stop"`
 	PresencePenalty  float64            `json:"presence_penalty"`
 	FrequencyPenalty float64            `json:"frequency_penalty"`
+	Repetition       *float64           `json:"repetition_penalty"` // extension; 1: off
 	LogitBias        map[string]float64 `json:"logit_bias"`
 	N                *int               `json:"n"`
 	Stream           bool               `json:"stream"`
@@ -114,6 +115,7 @@ func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
 		MinP:        f.MinP,
 		Presence:    f.PresencePenalty,
 		Frequency:   f.FrequencyPenalty,
+		Repetition:  f.Repetition,
 		Seed:        f.Seed,
 		Bias:        f.LogitBias,
 	}.Sampling()

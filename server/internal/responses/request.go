@@ -57,6 +57,7 @@ type Request struct {
 	Conversation   json.RawMessage `json:"conversation"`
 	Prompt         json.RawMessage `json:"prompt"`
 	ResponseFormat json.RawMessage `json:"response_format"`
+	Stop           json.RawMessage `json:"stop"`
 	Truncation     string          `json:"truncation"`
 
 	store   Owned
@@ -215,6 +216,9 @@ func (q *Request) refuse() error {
 	case wire.OrNil(q.ResponseFormat) != nil:
 		return generate.Unsupported("response_format",
 			"response_format: not a field of this API; use text.format")
+	case generate.IsSet(q.Stop):
+		return generate.Unsupported("stop",
+			"stop: not a field of this API, which has no stop strings; /v1/chat/completions has")
 	case q.Truncation != "" && q.Truncation != "disabled":
 		return generate.Unsupported("truncation",
 			"truncation: %q; this server leaves nothing out of a conversation, which is disabled",
