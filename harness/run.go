@@ -212,7 +212,8 @@ func (m *measurement) empty(ctx context.Context, x *execution) error {
 	return nil
 }
 
-// An UnmeasuredError says that no run of a load, at one of its levels, has a request to be measured.
+// An UnmeasuredError says that no run of a load, at one of its levels, has a request to be
+// measured.
 type UnmeasuredError struct {
 	Scenario string
 	Level    load.Level

@@ -74,8 +74,8 @@ func askNew(ctx context.Context, c *client.Client, now, i int64) record.Record {
 	return c.Ask(ctx, c.Since(), p)
 }
 
-// answeredBy returns how many requests a server says that it has answered, -1 if it does not say. It
-// may count a request after its last byte, so its count is waited for until it rests.
+// answeredBy returns how many requests a server says that it has answered, -1 if it does not say.
+// It may count a request after its last byte, so its count is waited for until it rests.
 func answeredBy(ctx context.Context, c *client.Client) float64 {
 	last := -1.0
 	for range 50 {

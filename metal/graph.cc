@@ -112,8 +112,8 @@ array ls_model::graph_attend_sequence(const Layer &l, const array &q, const Batc
   return mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim});
 }
 
-// The attention of a layer, from projections, tokens x (heads x head_dim), to the same of the heads'
-// outputs.
+// The attention of a layer, from projections, tokens x (heads x head_dim), to the same of the
+// heads' outputs.
 array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &batch) const {
   const int n = int(batch.tokens.size()), dim = config.head_dim;
   const array positions(batch.positions.data(), {n}, mx::int32);

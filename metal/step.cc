@@ -199,8 +199,8 @@ private:
     add_experts(l, s.y.data(), x.data(), h, rows);
   }
 
-  // Computes the rows of one expert, each times its share, from x, rows x hidden, to y, rows x slots
-  // x hidden.
+  // Computes the rows of one expert, each times its share, from x, rows x hidden, to y, rows x
+  // slots x hidden.
   void expert(const MLP &m, const std::vector<Routes::Place> &places, const float *x, float *y) {
     static thread_local Operand in; // threads of the pool never end
     static thread_local Unit unit;

@@ -123,9 +123,9 @@ func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) 
 	return l, low, high, nil
 }
 
-// hasPattern reports whether a schema has a pattern, or several, which then are in its allOf. Beside
-// a format that is known to its inventor alone, such as Zod's cidrv4 and ulid, that is what the
-// inventor checks.
+// hasPattern reports whether a schema has a pattern, or several, which then are in its allOf.
+// Beside a format that is known to its inventor alone, such as Zod's cidrv4 and ulid, that is what
+// the inventor checks.
 func hasPattern(n *node) bool {
 	all := n.get("allOf")
 	return n.get("pattern") != nil || all != nil && all.kind == '[' &&

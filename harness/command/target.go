@@ -214,8 +214,8 @@ func (s *target) usage(r *report.Report) {
 	}
 }
 
-// stop ends a server that bench started. It has 15 s to drain, which it is killed after: on a machine
-// that pauses, 5 s were too few for one that had nothing left to do.
+// stop ends a server that bench started. It has 15 s to drain, which it is killed after: on a
+// machine that pauses, 5 s were too few for one that had nothing left to do.
 func (s *target) stop() {
 	if s.process != nil {
 		s.process.Stop(15 * time.Second)

@@ -30,7 +30,8 @@ type Comparison struct {
 }
 
 // Compare compares two files. An error is of the files, as [*EmptyError] is, or a [*FailedError]
-// where one has no result because something failed, or of the options, an [*OptionError]. That the files are worse, unlike or incomplete is in the comparison.
+// where one has no result because something failed, or of the options, an [*OptionError]. That the
+// files are worse, unlike or incomplete is in the comparison.
 func Compare(base, head File, o Options) (*Comparison, error) {
 	if o.Alpha == 0 {
 		o.Alpha = 0.05

@@ -137,7 +137,8 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 	if err != nil && err != io.EOF {
 		return Source{}, fmt.Errorf("%s:1: %w", name, err)
 	}
-	if mark := []byte("\ufeff"); bytes.HasPrefix(begin, mark) { // before a quote it is no part of a table
+	// Before a quote a byte order mark is no part of a table.
+	if mark := []byte("\ufeff"); bytes.HasPrefix(begin, mark) {
 		begin = begin[len(mark):]
 		text.Discard(len(mark))
 	}

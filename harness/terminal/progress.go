@@ -33,9 +33,9 @@ type Progress struct {
 	past  []moment // of the last rateOver
 }
 
-// LogPause is how long a log may be without a line of progress after one that came when so much time
-// had passed: a second at first, so that nobody who waits has to guess, then as long again, and ten
-// seconds at most.
+// LogPause is how long a log may be without a line of progress after one that came when so much
+// time had passed: a second at first, so that nobody who waits has to guess, then as long again,
+// and ten seconds at most.
 func LogPause(elapsed time.Duration) time.Duration {
 	return min(max(elapsed, time.Second), 10*time.Second)
 }

@@ -596,8 +596,8 @@ func tooLong(id string, n int) *generate.RequestError {
 }
 
 // elsewhere says why a response may be missing, and what then helps.
-const elsewhere = " It was not stored, was deleted, is older than what this server keeps, or another " +
-	"replica has it: send the whole conversation as input; behind a proxy that divides sessions " +
+const elsewhere = " It was not stored, was deleted, is older than what this server keeps, or " +
+	"another replica has it: send the whole conversation as input; behind a proxy that divides sessions " +
 	"among replicas, send the same X-Session-ID with each request of a conversation."
 
 // previousNotFound returns the error by which clients of OpenAI's API recognise that the response
