@@ -16,7 +16,7 @@ type caller struct {
 	principal string // whose agents, limits and shares are meant; "": the only one, or the default
 	rate      int    // requests that the principal may send in a minute; 0: any number
 	seesNames bool   // may know the names of principals and agents
-	operator  bool   // has the key of the operator, who is no principal
+	operator  bool   // has the operator's key, which belongs to no principal
 }
 
 // A keyring holds the keys of a server as digests, with a salt that only the process knows. A

@@ -110,9 +110,8 @@ func (k *Mask) spell(dst []int32, text []byte, n int) []int32 {
 // longest returns the longest token with which a text begins, and its length; 0 where there is
 // none.
 func (v *Vocabulary) longest(text []byte) (id int32, size int) {
-	// The longest one is the last that is no later than the text, unless that one is longer than
-	// what it has in common with the text; then the longest is a beginning of what they have in
-	// common.
+	// Texts are sorted. The longest token is the last one that does not sort behind the text, if the
+	// text begins with it. If not, the longest token is a beginning of what the two have in common.
 	for text = text[:min(len(text), v.maxLen)]; len(text) > 0; {
 		later := func(i int) bool { return bytes.Compare(v.texts[i], text) > 0 }
 		i := sort.Search(len(v.texts), later) - 1

@@ -181,7 +181,7 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 }
 
 // fieldsOf returns those of the named properties that can be written, and the names of those that
-// cannot. It returns neither if one that cannot be written is required: then there is no object.
+// cannot. It returns neither if a required property cannot be written: then no object is valid.
 func (c *compiler) fieldsOf(f *conjunction, names []string, required map[string]bool, keys lang) (
 	fields []field, nevers []string, err error,
 ) {

@@ -233,7 +233,7 @@ func hasFormat(format, s string) bool {
 	return true
 }
 
-// unescaped returns the string that stands in JSON as s; one that is no JSON stands for itself.
+// unescaped returns the string that s encodes in JSON, and s itself where s is not valid JSON.
 func unescaped(s string) string {
 	var text string
 	if json.Unmarshal([]byte(`"`+s+`"`), &text) != nil {

@@ -72,9 +72,9 @@ type search struct {
 	start            time.Time
 }
 
-// Run searches until it has found the commits, has shown that there is no change or that no single
-// commit makes it, or has spent the budget. An error, as of a context that ends, comes with what
-// was found until then.
+// Run searches until one of these holds: it has found the commits; it has shown that there is no
+// change, or that no single commit makes it; or it has spent the budget. An error, such as that of
+// a context that ends, comes with what was found until then.
 func (s Search) Run(ctx context.Context) (*Result, error) {
 	if s.Commits < 2 {
 		return nil, errors.New("bisect: want two commits or more")

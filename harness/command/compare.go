@@ -118,8 +118,8 @@ func compareCommand(_ context.Context, e *env, args []string) error {
 	return nil
 }
 
-// failedExit is that a file is no sound measurement with its exit code: the head has failed, or
-// there is nothing to hold it to.
+// failedExit gives the error of a file that is not a sound measurement its exit code: one says that
+// the head has failed, the other that there is nothing to compare the head with.
 func failedExit(failed *gate.FailedError) error {
 	if failed.ByHead() {
 		return &exitError{exitFailed, failed}

@@ -348,7 +348,7 @@ func TestParts(t *testing.T) {
 	assert.Assert(t, strings.Contains(text, late), text)
 }
 
-// What a user reads who asks for workers that are not there.
+// The messages that a user reads who asks for workers where none has joined.
 func TestWorkersWanted(t *testing.T) {
 	code, text := program(t, "", "bench", "-workers", "4")
 	assert.Equal(t, code, exitUsage, text)

@@ -156,7 +156,7 @@ func (b *Bundle) WriteZip(w io.Writer) error {
 	return err
 }
 
-// A ZipError says that a file is no zip of results, or is one that nobody should unpack.
+// A ZipError says that a file is not a zip of results, or is a zip that is not safe to unpack.
 type ZipError struct{ Name, About string }
 
 func (e *ZipError) Error() string {

@@ -48,9 +48,9 @@ const (
 	patience   = 4 * time.Second
 )
 
-// A silence is how many times this process has said that it is there since it heard of another. It
-// is no time: where a machine stands still for some seconds, as virtual ones do, time goes on for
-// both, and what the other has said is still to be read.
+// A silence counts the beats that this process has sent since it last heard from the other one. It
+// counts beats and not seconds, since a virtual machine may stand still for some seconds: time goes
+// on for both processes meanwhile, and what the other one has sent is still to be read.
 type silence int
 
 // grow is called each time, and reports whether the other is to be taken to be gone.
